@@ -80,6 +80,10 @@ class Kind:
         """
         if self.late and self.bind is None:
             raise ValueError(f"kind {self.name!r} has late variables but no bind")
+        if both := self.late & self.variables:
+            raise ValueError(f"kind {self.name!r} says of {sorted(both)} that they are late and that they are not")
+        if strange := self.defaults.keys() - self.variables:
+            raise ValueError(f"kind {self.name!r} has defaults for what it does not declare: {sorted(strange)}")
         if set(self.sample) != self.variables | self.late:
             raise ValueError(f"kind {self.name!r}: sample must hold exactly its variables")
 
@@ -92,11 +96,14 @@ class Kind:
         filled = {**self.defaults, **context}
         missing, strange = self.variables - filled.keys(), filled.keys() - self.variables
         if missing or strange:
-            raise BadContext(
-                f"kind {self.name!r}: missing {sorted(missing)}, not declared {sorted(strange)}"
-            )
+            raise BadContext(f"kind {self.name!r}: missing {sorted(missing)}, not declared {sorted(strange)}")
         return filled
 
+
+__all__ = ["RAW", "Bound", "Kind", "Lacking", "Over", "Priority", "RetryPolicy", "Unbound", "get", "names", "register"]
+
+# What other apps hand over finished: its rows carry the message itself, so there is nothing to render.
+RAW = Kind(name="message", variables=frozenset(), sample={})
 
 _registry: dict[str, Kind] = {}
 
@@ -107,18 +114,20 @@ def register(kind: Kind) -> Kind:
     Raises:
         ValueError: another kind has this name.
     """
-    if _registry.get(kind.name, kind) != kind:
+    if kind.name == RAW.name or _registry.get(kind.name, kind) != kind:
         raise ValueError(f"kind {kind.name!r} is declared twice")
     _registry[kind.name] = kind
     return kind
 
 
 def get(name: str) -> Kind:
-    """The kind of this name.
+    """The kind of this name; RAW is known everywhere.
 
     Raises:
         UnknownKind: this process does not know it.
     """
+    if name == RAW.name:
+        return RAW
     try:
         return _registry[name]
     except KeyError:
@@ -126,5 +135,5 @@ def get(name: str) -> Kind:
 
 
 def names() -> list[str]:
-    """The names of all kinds known here, sorted."""
+    """The names of all kinds that are rendered here, sorted."""
     return sorted(_registry)

@@ -47,8 +47,11 @@ class Refused(_Ended):
     """The provider will never take this mail."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable(_Ended):
-    """The provider takes no mail at all now; this says nothing about this one."""
+    """The provider takes no mail at all now; this says nothing about this one, which is due after the wait."""
+
+    wait: timedelta = timedelta()
 
 
 class Unknown(_Ended):
@@ -71,3 +74,14 @@ class Void(_Ended):
 
 
 Outcome = Delivered | Deferred | Refused | Unavailable | Unknown | Broken | GivenBack | Void
+
+NAMES: dict[type[Outcome], str] = {
+    Delivered: "delivered",
+    Deferred: "deferred",
+    Refused: "refused",
+    Unavailable: "unavailable",
+    Unknown: "unknown",
+    Broken: "broken",
+    GivenBack: "given back",
+    Void: "void",
+}

@@ -61,8 +61,8 @@ class RetryPolicy:
 
     def backoff(self, spent: int, spread: float) -> timedelta:
         """Grow by the factor per try up to the ceiling, then move by `spread` (-1 to 1) times jitter."""
-        steps = min(spent - 1, 20)  # timedelta overflows long before try 1000
-        plain = min(self.base.total_seconds() * self.factor**steps, self.ceiling.total_seconds())
+        steps, factor = min(spent - 1, 20), min(self.factor, 1e15)  # timedelta and float overflow before try 1000
+        plain = min(self.base.total_seconds() * factor**steps, self.ceiling.total_seconds())
         return timedelta(seconds=plain * (1 + self.jitter * spread))
 
     def decide(self, outcome: Outcome, *, spent: int, spread: float, repeatable: bool) -> Decision:
@@ -75,9 +75,7 @@ class RetryPolicy:
                 return Bury(reason)
             case Void():
                 return Cancel(reason)
-            case Unavailable():
-                return RetryAfter(timedelta(), reason, spends=False)
-            case GivenBack(wait=wait):
+            case Unavailable(wait=wait) | GivenBack(wait=wait):
                 return RetryAfter(wait, reason, spends=False)
             case Unknown() if not repeatable:
                 return Bury(f"outcome unknown: {reason}", maybe_sent=True)

@@ -21,9 +21,7 @@ CLOSED = frozenset(State) - OPEN
 
 MOVES: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.CLAIMED, State.CANCELLED, State.EXPIRED, State.DEAD}),
-    State.CLAIMED: frozenset(
-        {State.SENDING, State.PENDING, State.CANCELLED, State.EXPIRED, State.DEAD}
-    ),
+    State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.CANCELLED, State.EXPIRED, State.DEAD}),
     State.SENDING: frozenset({State.SENT, State.PENDING, State.DEAD, State.CANCELLED}),
     State.DEAD: frozenset({State.PENDING}),  # replay
     State.SENT: frozenset(),

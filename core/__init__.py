@@ -1,0 +1,1 @@
+"""The Django project: settings, the Celery app, and which URL belongs to which app."""

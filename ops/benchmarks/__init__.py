@@ -1,0 +1,1 @@
+"""One script per question about speed: python -m ops.benchmarks.NAME."""

@@ -1,0 +1,163 @@
+"""Tables: columns, constraints and indexes. No rules: transitions.py and breaker.py are the only writers."""
+
+import uuid
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from outbox.kinds import RAW, Priority
+from outbox.states import CLOSED, HELD, OPEN, State
+
+_HELD, _OPEN, _CLOSED = (sorted(states) for states in (HELD, OPEN, CLOSED))
+
+
+class Intent(models.Model):
+    """One mail that is to be sent to one envelope recipient, committed with the change it tells about."""
+
+    task_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=64)
+    recipient = models.CharField(max_length=254)
+    language = models.CharField(max_length=16)
+    context = models.JSONField(default=dict)
+    payload = models.BinaryField(null=True, blank=True, editable=False)  # a finished message, sealed; its kind is RAW
+    owner = models.CharField(max_length=64, blank=True, default="")  # a user's key as text; "" is the address's
+    dedupe_key = models.CharField(max_length=200, null=True, blank=True)
+    message_id = models.CharField(max_length=255)
+    priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority])
+    repeatable = models.BooleanField(default=True)
+    is_sample = models.BooleanField(default=False)  # sent to try the path out: its kind's sample context is rendered
+
+    state = models.CharField(max_length=9, choices=[(s.value, s.value) for s in State], default=State.PENDING)
+    created_at = models.DateTimeField(db_default=Now())
+    scheduled_at = models.DateTimeField(db_default=Now())  # when it was first due; latency counts from here
+    due_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True, default="")  # why it is where it is: the last reply, or a person's words
+
+    attempts = models.PositiveIntegerField(default=0)
+    spent = models.PositiveIntegerField(default=0)
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    begun_at = models.DateTimeField(null=True, blank=True)
+    data_begun = models.BooleanField(default=False)  # of a mail that must not be repeated: DATA may be on the wire
+    maybe_sent = models.BooleanField(default=False)  # an earlier attempt ended without an answer
+    alone = models.BooleanField(default=False)  # its last attempt took its worker with it
+    excused = models.BooleanField(default=False)  # once blamed on the provider instead of on itself
+
+    resent_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="copies", db_index=False
+    )
+    actor = models.CharField(max_length=254, blank=True, default="")  # who asked for this copy, cancel or replay
+
+    class Meta:
+        """Constraints refuse what states.py does not know; each index names the query it serves."""
+
+        constraints = [
+            models.CheckConstraint(name="intent_state_known", condition=Q(state__in=sorted(State))),
+            models.CheckConstraint(  # a lease exists exactly while somebody holds the intent
+                name="intent_lease_iff_held",
+                condition=Q(state__in=_HELD, lease_token__isnull=False, lease_until__isnull=False)
+                | (~Q(state__in=_HELD) & Q(lease_token__isnull=True, lease_until__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="intent_begun_iff_sending",
+                condition=Q(state=State.SENDING, begun_at__isnull=False)
+                | (~Q(state=State.SENDING) & Q(begun_at__isnull=True, data_begun=False)),
+            ),
+            models.CheckConstraint(
+                name="intent_closed_at_iff_closed",
+                condition=Q(state__in=_CLOSED, closed_at__isnull=False) | Q(state__in=_OPEN, closed_at__isnull=True),
+            ),
+            models.CheckConstraint(name="intent_spent_within_attempts", condition=Q(spent__lte=F("attempts"))),
+            models.CheckConstraint(  # expired means provably not sent
+                name="intent_expired_never_sent", condition=~Q(state=State.EXPIRED, maybe_sent=True)
+            ),
+            models.UniqueConstraint(
+                name="intent_dedupe_key_while_open", fields=["dedupe_key"], condition=Q(state__in=_OPEN)
+            ),
+        ]
+        indexes = [
+            models.Index(name="intent_claim", fields=["priority", "due_at"], condition=Q(state=State.PENDING)),
+            models.Index(name="intent_rescue", fields=["lease_until"], condition=Q(state__in=_HELD)),
+            models.Index(name="intent_expire", fields=["expires_at"], condition=Q(state__in=_OPEN)),
+            models.Index(name="intent_prune", fields=["closed_at"], condition=Q(state__in=_CLOSED)),
+            models.Index(name="intent_dead", fields=["closed_at"], condition=Q(state=State.DEAD)),
+            models.Index(name="intent_recipient", fields=["recipient"]),
+            models.Index(name="intent_message_id", fields=["message_id"], condition=Q(kind=RAW.name)),
+            models.Index(name="intent_copies", fields=["resent_from"], condition=Q(resent_from__isnull=False)),
+        ]
+        permissions = [
+            ("resend_intent", "Can resend a closed mail"),
+            ("cancel_intent", "Can cancel a mail that is not under way"),
+            ("replay_intent", "Can replay a dead letter"),
+        ]
+
+    def __str__(self) -> str:
+        """Its kind and id; never an address."""
+        return f"{self.kind} {self.task_id}"
+
+
+class Attempt(models.Model):
+    """One try that has ended; written when it ended, by its sender or, for the dead, by the rescuer."""
+
+    intent = models.ForeignKey(Intent, on_delete=models.CASCADE, related_name="history", db_index=False)
+    number = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    phase = models.CharField(max_length=8)
+    outcome = models.CharField(max_length=11)
+    code = models.SmallIntegerField(null=True, blank=True)
+    enhanced = models.CharField(max_length=12, blank=True, default="")
+    text = models.TextField(blank=True, default="")
+    worker = models.CharField(max_length=100, blank=True, default="")
+
+    class Meta:
+        """Numbers are unique within an intent; the constraint's index finds an intent's history."""
+
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(name="attempt_number", fields=["intent", "number"]),
+            models.CheckConstraint(name="attempt_number_from_1", condition=Q(number__gte=1)),
+            models.CheckConstraint(name="attempt_ends_after_start", condition=Q(ended_at__gte=F("started_at"))),
+        ]
+
+    def __str__(self) -> str:
+        """Its number and outcome."""
+        return f"{self.number}: {self.outcome}"
+
+
+class Provider(models.Model):
+    """What all processes know of one provider: breaker, slow start, pause, rate and the last sweep."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    opened_at = models.DateTimeField(null=True, blank=True)  # empty while the breaker is closed
+    reason = models.TextField(blank=True, default="")
+    wait = models.DurationField(null=True, blank=True)  # what the next opening waits before its probe
+    probe_at = models.DateTimeField(null=True, blank=True)
+    window = models.PositiveIntegerField(null=True, blank=True)  # slow start: rows held at most
+    window_delivered = models.PositiveIntegerField(default=0)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    losers = models.JSONField(default=list)  # intents tried since the last Delivered
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_by = models.CharField(max_length=254, blank=True, default="")
+    rate_at = models.DateTimeField(null=True, blank=True)  # when all that was taken under the rate limit is paid for
+    ticked_at = models.DateTimeField(null=True, blank=True)
+    swept_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """An open breaker always knows its next probe."""
+
+        constraints = [
+            models.CheckConstraint(
+                name="provider_probe_iff_open",
+                condition=Q(opened_at__isnull=True, probe_at__isnull=True)
+                | Q(opened_at__isnull=False, probe_at__isnull=False),
+            )
+        ]
+        permissions = [("pause_provider", "Can pause and resume dispatch")]
+
+    def __str__(self) -> str:
+        """Its name."""
+        return self.name

@@ -1,0 +1,129 @@
+"""A worker process dies with a mail in its hands: another one sends it, as the same mail."""
+
+import base64
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.rig import LEASE_S, Rig
+
+_NUMBERS = count(1)
+
+
+def whole_worker(system: Rig) -> None:
+    """Celery's main process and its pool at once: the machine lost power."""
+    system.end(system.worker)
+
+
+def pool_only(system: Rig) -> None:
+    """The processes of the pool; Celery itself notices and forks others."""
+    assert system.worker.child
+    main = system.worker.child.pid
+    for pid in Path(f"/proc/{main}/task/{main}/children").read_text(encoding="ascii").split():
+        os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill", [whole_worker, pool_only])
+def test_a_mail_in_flight_is_sent_again_by_another_process(system: Rig, kill: Callable[[Rig], None]):
+    email = f"in-flight-{next(_NUMBERS)}@example.com"
+    gate = system.gate(email)
+    task = system.client.register(email).body["task_id"]
+    system.wait(gate.arrived.is_set, "DATA is with the provider")
+    lease_until = system.one("SELECT extract(epoch FROM lease_until) FROM outbox_intent WHERE task_id = %s", task)
+
+    kill(system)
+    system.smtp.script.clear()
+
+    system.wait_sent(task)
+    first, second = system.smtp.record.accepted_for(email)
+    assert first.message_id == second.message_id
+    assert first.connection != second.connection
+    assert second.wall > float(lease_until) - LEASE_S  # at the earliest when the lease, however renewed, ran out
+    assert system.smtp.record.connections_died_after_data == 1
+    lost, delivered = system.rows(
+        "SELECT number, outcome, phase, worker, text FROM outbox_attempt"
+        " WHERE intent_id = (SELECT id FROM outbox_intent WHERE task_id = %s) ORDER BY number",
+        task,
+    )
+    assert lost[:3] == (1, "unknown", "data")
+    assert "lease" in lost[4]
+    assert delivered[:3] == (2, "delivered", "answered")
+    assert lost[3] != delivered[3]
+    token = system.client.log_in(email)
+    assert system.client.get(f"/api/outbox/{task}/", token).body["task"]["attempts"] == 2
+
+
+def test_the_mail_is_not_sent_again_before_the_lease_ran_out(system: Rig):
+    system.add(system.standby())  # there at once, while a worker that is restarted takes its time
+    email = f"in-flight-{next(_NUMBERS)}@example.com"
+    gate = system.gate(email)
+    task = system.client.register(email).body["task_id"]
+    system.wait(gate.arrived.is_set, "DATA is with the provider")
+    killed_at = time.time()
+
+    system.end(system.worker)
+    held_until = float(system.one("SELECT extract(epoch FROM lease_until) FROM outbox_intent WHERE task_id = %s", task))
+    system.smtp.script.clear()
+
+    system.wait_sent(task)
+    _, second = system.smtp.record.accepted_for(email)
+    assert killed_at < held_until <= second.wall
+
+
+def test_sigterm_lets_the_mail_in_flight_finish(system: Rig):
+    email = f"in-flight-{next(_NUMBERS)}@example.com"
+    gate = system.gate(email)
+    task = system.client.register(email).body["task_id"]
+    system.wait(gate.arrived.is_set, "DATA is with the provider")
+    child = system.worker.child
+    assert child
+
+    child.ask_to_stop()
+    still_there = child.wait(1.0) is None
+    gate.release()
+
+    assert still_there
+    assert child.wait(15) == 0
+    assert system.state(task) == "sent"
+    assert system.one("SELECT attempts FROM outbox_intent WHERE task_id = %s", task) == 1
+    assert len(system.smtp.record.accepted_for(email)) == 1
+    assert system.smtp.record.connections_died_after_data == 0
+
+
+def test_sigterm_leaves_nothing_half_done(system: Rig):
+    """The first mails hold all lanes. What is still claimed when the worker has ended lies in the broker."""
+    gate = system.gate()
+    tasks = [system.client.register(f"held-{number}@example.com").body["task_id"] for number in range(24)]
+    system.wait(gate.arrived.is_set, "mails are in flight")
+    child = system.worker.child
+    assert child
+    system.supervisor.programs.remove(system.worker)
+
+    child.ask_to_stop()
+    time.sleep(0.5)  # nothing is to happen that could be waited for
+    gate.release()
+
+    assert child.wait(15) == 0
+    states = dict(system.rows("SELECT state, count(*) FROM outbox_intent GROUP BY state"))
+    assert states.pop("sent") == system.one("SELECT sum(attempts) FROM outbox_intent")
+    assert states.keys() <= {"pending", "claimed"}
+    claimed = {row[0] for row in system.rows("SELECT id FROM outbox_intent WHERE state = 'claimed'")}
+    assert claimed <= handed_over(system)
+    system.supervisor.programs.append(system.worker)
+    system.worker.begin()
+    for task in tasks:
+        system.wait_sent(task)
+    assert set(system.smtp.record.copies().values()) == {1}
+
+
+def handed_over(system: Rig) -> set[int]:
+    """The ids that wait in the broker's queue."""
+    waiting = [json.loads(message) for message in system.redis().lrange("email", 0, -1)]
+    arguments = [json.loads(base64.b64decode(message["body"]))[0] for message in waiting]
+    return {intent_id for claims, *_ in arguments for intent_id, _ in claims}
