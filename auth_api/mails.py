@@ -54,7 +54,8 @@ def _in_words(moment: datetime, language: str) -> str:
     """The moment on the clocks of settings.TIME_ZONE, with that zone's name."""
     with translation.override(language):
         local = timezone.localtime(moment, timezone.get_default_timezone())
-        return f"{date_format(local, 'j F Y, H:i')} ({settings.TIME_ZONE})"
+        comma = "،" if language == "ar" else ","
+        return f"{date_format(local, f'j F Y{comma} H:i')} ({settings.TIME_ZONE})"
 
 
 def _bind_accounts(mails: Sequence[Unbound]) -> list[Bound | Over | Lacking]:

@@ -128,7 +128,7 @@ def test_a_round_about_existing_accounts_is_bound_by_one_query():
 
 @pytest.mark.parametrize(
     ("language", "words"),
-    [("en", "24 November 2026, 13:05 (Asia/Dubai)"), ("ar", "24 نوفمبر 2026, 13:05 (Asia/Dubai)")],
+    [("en", "24 November 2026, 13:05 (Asia/Dubai)"), ("ar", "24 نوفمبر 2026، 13:05 (Asia/Dubai)")],
 )
 def test_the_time_of_a_change_is_told_on_the_clocks_of_the_site(language, words, monkeypatch):
     monkeypatch.setattr("auth_api.mails.timezone.now", lambda: datetime(2026, 11, 24, 9, 5, tzinfo=UTC))
