@@ -16,7 +16,7 @@ from outbox.states import State
 from outbox.transitions import Begun, Claim
 
 _LOWERED_FOR_S = 10.0  # how long a process keeps fewer lanes after the provider refused a connection
-_UNRECORDED_PAUSE_S = 0.01  # something is to be recorded: what was not bound, or what was locked just now
+_SHORT_PAUSE_S = 0.01  # there is something to record or to begin: what was not bound, or was locked just now
 _DATABASE_PAUSE_S = 0.5  # between tries to reach a database that is away
 
 
@@ -116,6 +116,8 @@ class Sender:
         """Begin what waits and then what is due, as many as there are free lanes, breaker and window permitting."""
         free = self._free(recorded)
         if free <= 0 or recorded.limited:  # first fewer lanes, then more mails
+            if not self.lanes.limit:  # for a while none at all: another process may have some
+                self._give_back(self._waiting)
             return []
         if not self._picks_solo():
             self._waiting = self._waiting + self._claim(free - len(self._waiting))
@@ -156,13 +158,17 @@ class Sender:
         begun = transitions.begin(picked, self.conf.lease, solo=solo)
         done = {one.token for one in begun}
         missed = [claim for claim in picked if claim.token not in done]
-        held = transitions.still_held(missed, State.CLAIMED)
-        picked_tokens = {claim.token for claim in picked}
-        self._waiting = [claim for claim in self._waiting if claim.token not in picked_tokens] + held
-        for claim in missed:
-            if claim.token not in {one.token for one in held}:
-                events.announce(events.lease_lost, what="begin", intent_id=claim.intent_id)
+        rest = [claim for claim in self._waiting if claim not in picked]
+        # Where one was lost in the broker, the rest was most likely too: one question for all, not a turn for each.
+        self._waiting = self._still_held(rest + missed) if missed else rest
         return begun
+
+    def _still_held(self, claims: Sequence[Claim]) -> list[Claim]:
+        held = {claim.token: claim for claim in transitions.still_held(claims, State.CLAIMED)}
+        for claim in claims:
+            if claim.token not in held:
+                events.announce(events.lease_lost, what="begin", intent_id=claim.intent_id)
+        return [held[claim.token] for claim in claims if claim.token in held]
 
     def _launch(self, begun: Sequence[Begun], sent_at: float) -> None:
         """Bind late variables, then give each attempt to a lane; what cannot be bound has ended already."""
@@ -185,7 +191,8 @@ class Sender:
 
     def _listen(self) -> None:
         """Wait for the lanes, at most until the next turn is due, and answer those that wait for a commit."""
-        wait = _UNRECORDED_PAUSE_S if self._ended else self.conf.turn.total_seconds()
+        is_due = bool(self._ended) or not self.lanes.flights  # no lane will have news
+        wait = _SHORT_PAUSE_S if is_due else self.conf.turn.total_seconds()
         landed, asking = self.lanes.news(wait)
         self._ended += [
             Ended(begun=end.flight.begun, outcome=end.outcome, started_at=end.flight.started_at) for end in landed

@@ -252,11 +252,19 @@ def test_what_goes_alone_is_begun_when_nothing_else_is_in_flight(smtp, make_send
     for _ in range(4):
         make_intent()
     sender = make_sender()
+    turn, turns = sender.turn, []
 
+    def counted(**options):
+        turns.append(True)
+        return turn(**options)
+
+    sender.turn = counted
     with Working(sender):
         gate.wait_arrived()
-        assert [flight.begun.recipient for flight in sender.lanes.flights.values()] == ["alone@example.com"]
         late = make_intent(recipient="late@example.com")
+        seen = len(turns)
+        eventually(lambda: len(turns) > seen + 2)
+        assert [flight.begun.recipient for flight in sender.lanes.flights.values()] == ["alone@example.com"]
         gate.release()
 
     assert recipients(smtp)[0] == "alone@example.com"
@@ -578,12 +586,17 @@ def test_what_must_not_be_repeated_is_not_sent_after_its_lease_passed_on(smtp, m
 
 
 @pytest.mark.parametrize("columns_", [{"opened_at": -SECOND, "probe_at": MINUTE}, {"paused_at": -SECOND}])
-def test_what_was_handed_over_is_given_back_at_an_open_breaker_or_a_pause(columns_, smtp, make_sender):
+def test_what_was_handed_over_is_given_back_at_once_at_an_open_breaker_or_a_pause(
+    columns_, smtp, make_sender, outbox_settings
+):
+    outbox_settings(SLICE=20 * SECOND)
     provider(**columns_)
     made, claims = handed_over(3)
     make_intent()
+    began = time.monotonic()
 
     assert make_sender().work(claims) == 0
+    assert time.monotonic() - began < 10
     assert states() == ["pending"] * 4
     assert {intent.due_at for intent in made} == {reread(intent).due_at for intent in made}
     assert smtp.record.connections == []
