@@ -60,7 +60,7 @@ def _bind_kind(name: str, mails: Sequence[Begun]) -> Iterable[Answer]:
 
 
 def _unsealed(mail: Begun) -> Answer:
-    message = unseal(mail.payload or b"")
+    message = unseal(bytes(mail.payload or b""))
     if message is None:
         return _lacking("the key of this message", mail)
     return Ready(context={}, language=mail.language, message=message)

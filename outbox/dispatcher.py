@@ -4,24 +4,35 @@ from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
-from outbox import breaker, conf, events, rescuer, sql, transitions
+from outbox import breaker, conf, events, rescuer, sql, transitions, turn
 from outbox.transitions import Claim
 
 HandOver = Callable[[Sequence[Claim]], None]
 
 
 def tick(hand_over: HandOver, hand_over_probe: Callable[[], None]) -> int:
-    """Sweep, send a probe when it is due, then claim and hand over; how many claims were handed over."""
+    """Claim and hand over, sweep, send a probe when it is due; how many claims were handed over.
+
+    What is due goes first, for somebody waits for it; what a sweep took back goes after it.
+    """
+    due = claim_ready()
+    done = _hand_over_all(due, hand_over)
     breaker.stamp_tick()
-    rescuer.sweep()
+    if rescuer.sweep() and done == len(due):
+        done += _hand_over_all(claim_ready(), hand_over)
     if breaker.take_probe():
         hand_over_probe()
-    return _hand_over_all(claim_ready(), hand_over)
+    return done
 
 
 def claim_ready() -> list[Claim]:
     """Claim what is due, up to what may wait in the broker unbegun."""
     settings = conf.outbox()
+    if (
+        not settings.rate
+        and (quick := turn.claim_ready(settings.ready, settings.lease, provider=breaker.DEFAULT)) is not None
+    ):
+        return quick
     with transaction.atomic():
         _, waiting = sql.rows(sql.HELD)[0]
         allowed = breaker.allowance(settings.ready - waiting, rate=settings.rate)

@@ -12,6 +12,7 @@ _ADDRESS = re.compile(r"[!-~]+@[!-~]+")  # printable ASCII without spaces
 _FOLD = "\r\n "
 
 
+@lru_cache(maxsize=256)  # few subjects differ from mail to mail
 def unstructured(name: str, value: str) -> str:
     """The value of a header that holds free text, such as Subject."""
     line = _one_line(value)
@@ -34,6 +35,7 @@ def mailbox(name: str, value: str) -> str:
     return f"{encoded}{' ' if fits else _FOLD}<{address}>"
 
 
+@lru_cache(maxsize=64)
 def split(value: str) -> tuple[str, str]:
     """The name ("" for none) and the address of `Name <address>`."""
     name, address = parseaddr(_one_line(value))

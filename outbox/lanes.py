@@ -17,6 +17,7 @@ from outbox.transport import Transport
 
 # A provider may count connections: idle ones must not be what turns away the breaker's probe, 5 s after it opened.
 _IDLE_S = 4.0
+_GATHER_S = 0.002  # after one of several lanes has landed: others are about to, and a turn costs the same for all
 _PERMIT_TIMEOUT_S = 5.0  # how long a lane waits for the commit before DATA of a mail that must not be repeated
 
 
@@ -38,7 +39,7 @@ class Flight:
 
     def permit(self) -> bool:
         """Whether DATA may be sent: the lease is surely ours and, where a repeat is forbidden, that was committed."""
-        if not self.begun.repeatable:
+        if not self.begun.repeatable and not self.data_allowed:
             self.ask_commit(self)
             if not self.answered.wait(_PERMIT_TIMEOUT_S) or not self.data_allowed:
                 return False
@@ -103,6 +104,8 @@ class Lanes:
         asking: list[Flight] = []
         try:
             item = self._news.get(timeout=timeout) if timeout > 0 else self._news.get_nowait()
+            if isinstance(item, Landed) and len(self.flights) > 1:
+                time.sleep(_GATHER_S)
             while True:
                 (landed if isinstance(item, Landed) else asking).append(item)  # type: ignore[arg-type]
                 item = self._news.get_nowait()

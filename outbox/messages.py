@@ -15,7 +15,7 @@ from outbox.brand import reply_to
 from outbox.rendering import Rendered
 
 _LONGEST_LINE = 998  # RFC 5322 section 2.1.1, without its CRLF
-_BASE64_LINE = 57  # octets that become 76 letters, the most RFC 2045 section 6.8 allows
+_BASE64_LINE = 76  # letters, the most RFC 2045 section 6.8 allows
 _BOUNDARY = "=_"  # begins every boundary, so no part in 7 bits may hold it
 _CRLF = b"\r\n"
 
@@ -99,13 +99,12 @@ def _marked(data: bytes, meant_for: str) -> bytes:
 def _part(subtype: str, text: str) -> bytes:
     lines = text.splitlines()
     plain = text.isascii() and "\0" not in text and f"--{_BOUNDARY}" not in text
-    encoding = "7bit" if plain and all(len(line) <= _LONGEST_LINE for line in lines) else "base64"
-    body = "".join(f"{line}\r\n" for line in lines)
+    encoding = "7bit" if plain and max(map(len, lines), default=0) <= _LONGEST_LINE else "base64"
+    body = "\r\n".join([*lines, ""])
     head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
     return head.encode() + (body.encode() if encoding == "7bit" else _base64(body)) + _CRLF
 
 
 def _base64(body: str) -> bytes:
-    octets = body.encode()
-    lines = (octets[start : start + _BASE64_LINE] for start in range(0, len(octets), _BASE64_LINE))
-    return _CRLF.join(b2a_base64(line, newline=False) for line in lines)
+    letters = b2a_base64(body.encode(), newline=False)
+    return _CRLF.join([letters[start : start + _BASE64_LINE] for start in range(0, len(letters), _BASE64_LINE)])

@@ -7,13 +7,14 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from outbox import breaker, conf, events, kinds, transitions
+from outbox import breaker, conf, events, kinds, transitions, turn
 from outbox.circuit import Result
 from outbox.errors import UnknownKind
 from outbox.outcomes import Delivered, Outcome, Reply
 from outbox.policy import RetryPolicy
 from outbox.states import State
 from outbox.transitions import Begun, Closing
+from outbox.turn import Wanted
 
 LOST_CONNECTION = (OperationalError, InterfaceError)
 
@@ -48,6 +49,22 @@ def record(ended: Sequence[Ended], worker: str, *, talking: bool = False) -> Rec
     tokens = transitions.close(closings, worker)
     missed = [closing for closing in closings if closing.claim.token not in tokens]
     return Recorded(tokens=frozenset(tokens | _settled_late(missed, worker)), limited=seen.limited)
+
+
+def record_quickly(ended: Sequence[Ended], wanted: Wanted, worker: str) -> tuple[Recorded, Sequence[Begun]] | None:
+    """Close and begin in one statement; None when it takes more than that, and then nothing was done.
+
+    It takes more when a mail was not delivered, or while the provider is not all well.
+    """
+    if not all(isinstance(one.outcome, Delivered) for one in ended):
+        return None
+    closings = [_closing(one, one.outcome) for one in ended]
+    turned = turn.turn(closings, wanted, provider=breaker.DEFAULT, worker=worker)
+    if turned is None:
+        return None
+    missed = [closing for closing in closings if closing.claim.token not in turned.closed]
+    late = _settled_late(missed, worker) if missed else set()
+    return Recorded(tokens=turned.closed | late), turned.begun
 
 
 def record_one_by_one(ended: Iterable[Ended], worker: str) -> Recorded:

@@ -14,6 +14,7 @@ from outbox.lanes import Flight, Lanes
 from outbox.recording import LOST_CONNECTION, Ended, Recorded
 from outbox.states import State
 from outbox.transitions import Begun, Claim
+from outbox.turn import Wanted
 
 _LOWERED_FOR_S = 10.0  # how long a process keeps fewer lanes after the provider refused a connection
 _SHORT_PAUSE_S = 0.01  # there is something to record or to begin: what was not bound, or was locked just now
@@ -32,6 +33,8 @@ class Sender:
         self._waiting: list[Claim] = []
         self._ended: list[Ended] = []
         self._renewed_at = self._swept_at = self._lowered_at = 0.0
+        self._sought_solo_at = 0.0
+        self._quick = not conf.rate  # whether the next turn may be a quick one
 
     def work(self, claims: Iterable[Claim] = (), *, stopped: Callable[[], bool] = lambda: False) -> int:
         """Begin these claims and, for one slice, what else is due; how many attempts were begun.
@@ -86,9 +89,7 @@ class Sender:
             self._give_back(self._waiting)
         waiting, sent_at = self._waiting, time.monotonic()
         try:
-            with transaction.atomic():
-                recorded = recording.record(self._ended, self.worker, talking=self.lanes.is_talking)
-                begun = self._begin_next(recorded) if refill else []
+            recorded, begun = self._quick_turn(refill=refill) or self._whole_turn(refill=refill)
         except LOST_CONNECTION:  # nothing was written, or we were not told: the tokens say which
             self._waiting = waiting
             raise
@@ -100,6 +101,36 @@ class Sender:
         self._settle(recorded)
         self._launch(begun, sent_at)
         return len(begun)
+
+    def _quick_turn(self, *, refill: bool) -> tuple[Recorded, Sequence[Begun]] | None:
+        """Nearly every turn; None when there is more to it, and then nothing was done."""
+        if not self._quick or not self.lanes.limit or self._seeks_solo() or any(one.alone for one in self._waiting):
+            return None
+        free = self._free(Recorded(tokens=frozenset(one.begun.token for one in self._ended))) if refill else 0
+        if not self._ended and not free:
+            return Recorded(), []
+        waiting = self._waiting if free else []
+        wanted = Wanted(limit=free, lease=self.conf.lease, overdue=self.overdue, claims=waiting)
+        turned = recording.record_quickly(self._ended, wanted, self.worker)
+        if turned is None:
+            return None
+        begun = {one.intent_id for one in turned[1]}
+        self._waiting = [claim for claim in self._waiting if claim.intent_id not in begun]
+        self._quick = free == len(begun) or not self._waiting  # else a whole turn finds out what became of them
+        return turned
+
+    def _seeks_solo(self) -> bool:
+        """Now and then, with nothing in flight, a whole turn looks for what goes alone; no quick one begins that."""
+        return not self.lanes.flights and time.monotonic() - self._sought_solo_at > self.conf.tick.total_seconds()
+
+    def _whole_turn(self, *, refill: bool) -> tuple[Recorded, Sequence[Begun]]:
+        self._quick = not self.conf.rate
+        with transaction.atomic():
+            recorded = recording.record(self._ended, self.worker, talking=self.lanes.is_talking)
+            begun = self._begin_next(recorded) if refill else []
+        if refill and not self.lanes.flights:
+            self._sought_solo_at = 0.0 if any(one.alone for one in begun) else time.monotonic()
+        return recorded, begun
 
     def _settle(self, recorded: Recorded) -> None:
         refused = [one.started_at for one in self._ended if one.begun.token in recorded.limited]

@@ -5,6 +5,7 @@ import smtplib
 import ssl
 import time
 from collections.abc import Callable
+from smtplib import quoteaddr
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 _YES, _NOT_NOW, _NEVER = 2, 4, 5  # the first digit of a code
+_START_MAIL = 354
 _LONGEST_REPLY = 64 * 1024  # octets over all its lines; smtplib itself bounds one line only
 _LEAST_S = 0.001  # zero would mean: do not wait at all
 
@@ -91,6 +93,48 @@ class Client(smtplib.SMTP):
         if self.sock is not None:  # a TLS handshake, if that is what follows, has its own time
             self.sock.settimeout(max(_LEAST_S, min(self.patience, self.deadline - time.monotonic())))
         return reply
+
+    def begin_message(self, sender: str, recipient: str, size: int) -> tuple[int, bytes]:
+        """Say MAIL, RCPT and DATA in one packet (RFC 2920); the answer to DATA.
+
+        Raises:
+            smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused: no message is open then.
+            smtplib.SMTPException, OSError: as `getreply`.
+        """
+        if not {"\r", "\n"}.isdisjoint(sender + recipient):
+            raise ValueError("an address has a line break")
+        option = f" size={size}" if self.has_extn("size") else ""
+        self.send(f"MAIL FROM:{quoteaddr(sender)}{option}\r\nRCPT TO:{quoteaddr(recipient)}\r\nDATA\r\n")
+        said = self._three_replies()
+        if not accepts(*said[0]):
+            refusal: smtplib.SMTPException = smtplib.SMTPSenderRefused(*said[0], sender)
+        elif not accepts(*said[1]):
+            refusal = smtplib.SMTPRecipientsRefused({recipient: said[1]})
+        else:
+            return said[2]
+        if said[2:] and said[2][0] == _START_MAIL:
+            self._close_empty_message()
+        raise refusal
+
+    def _three_replies(self) -> list[tuple[int, bytes]]:
+        """Fewer when the connection went away after a refusal: then that is what counts."""
+        said: list[tuple[int, bytes]] = []
+        try:
+            while len(said) < 3:  # noqa: PLR2004  (to MAIL, RCPT and DATA)
+                said.append(self.getreply())
+        except (smtplib.SMTPException, OSError):
+            if all(accepts(*one) for one in said):
+                raise
+            self.close()
+        return said
+
+    def _close_empty_message(self) -> None:
+        """Some servers open a message though nobody is to get it: a single dot ends it (RFC 2920 section 3.1)."""
+        try:
+            self.send(b".\r\n")
+            self.getreply()
+        except (smtplib.SMTPException, OSError):
+            self.close()
 
     def _allowance(self) -> float:
         left = self.deadline - time.monotonic()

@@ -25,7 +25,7 @@ class Claim:
     alone: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Begun:
     """An attempt that has begun: all that a lane, the policy and the close need to know of its intent."""
 
@@ -115,8 +115,7 @@ def begin(claims: Collection[Claim], lease: timedelta, *, solo: bool = False) ->
     """Turn claims into attempts; what is not returned was lost, is locked just now, or must go alone."""
     if not claims:
         return []
-    found = sql.records(sql.BEGIN, {**_held(claims), "lease": lease, "solo": solo})
-    return [_begun(row) for row in found]
+    return [begun_of(row) for row in sql.rows(sql.BEGIN, {**_held(claims), "lease": lease, "solo": solo})]
 
 
 def _read(context: str) -> dict[str, Any] | None:
@@ -127,9 +126,9 @@ def _read(context: str) -> dict[str, Any] | None:
         return None
 
 
-def _begun(row: dict[str, Any]) -> Begun:
-    context, payload = _read(row.pop("context")), row.pop("payload")
-    return Begun(intent_id=row.pop("id"), context=context, payload=None if payload is None else bytes(payload), **row)
+def begun_of(row: Sequence[Any]) -> Begun:
+    """The attempt from the columns of sql.BEGUN."""
+    return Begun(*(*row[:6], _read(row[6]), *row[7:]))
 
 
 def still_held(claims: Collection[Claim], state: State) -> list[Claim]:
@@ -160,7 +159,7 @@ def close(closings: Collection[Closing], worker: str) -> set[UUID]:
     done = {token for (token,) in sql.rows(sql.CLOSE, {**given, "worker": worker})}
     for closing in closings:
         if closing.claim.token in done:
-            _announce_end(closing)
+            announce_end(closing)
     return done
 
 
@@ -177,7 +176,7 @@ def _close_row(closing: Closing) -> dict[str, Any]:
         "maybe_sent": maybe_sent,
         "alone": closing.alone,
         "excused": closing.excused,
-        **_attempt(closing.outcome),
+        **attempt(closing.outcome),
     }
 
 
@@ -193,7 +192,8 @@ def _effect(decision: Decision) -> tuple[State, timedelta, int, bool]:
             return State.CANCELLED, timedelta(), 0, False
 
 
-def _attempt(outcome: Outcome) -> dict[str, Any]:
+def attempt(outcome: Outcome) -> dict[str, Any]:
+    """The columns of an attempt's row that its outcome fills."""
     return {
         "phase": outcome.phase,
         "outcome": NAMES[type(outcome)],
@@ -203,7 +203,8 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _announce_end(closing: Closing) -> None:
+def announce_end(closing: Closing) -> None:
+    """Tell the listeners how an attempt ended and where that left its intent."""
     events.announce(
         events.attempt_ended,
         task_id=closing.task_id,
@@ -230,7 +231,7 @@ def delivered_late(closing: Closing, worker: str) -> bool:
             "number": closing.number,
             "worker": worker,
             "from_states": sorted(LATE_DELIVERED),
-            **_attempt(closing.outcome),
+            **attempt(closing.outcome),
         },
     )
     for _, closed in found:

@@ -62,6 +62,7 @@ class _Dialogue:
     deadline: float
     phase: Phase = Phase.CONNECT
     kept: bool = False
+    permitted_at: float = 0.0
 
 
 def _new_dialogue() -> _Dialogue:
@@ -101,6 +102,8 @@ class SmtpTransport:
         smtp = self._connected(dialogue)
         dialogue.phase = Phase.ENVELOPE
         try:
+            if smtp.has_extn("pipelining"):
+                return self._talk_in_one_packet(smtp, mail, permit, dialogue)
             _envelope(smtp, mail)
         except (smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused) as error:
             self._reset(smtp)
@@ -108,14 +111,27 @@ class SmtpTransport:
         if not permit():
             self._reset(smtp)
             return GivenBack(phase=Phase.ENVELOPE, reply=NOT_OURS)
-        permitted_at = time.monotonic()
+        dialogue.permitted_at = time.monotonic()
         smtp.putcmd("data")
-        code, text = smtp.getreply()
+        return self._data(smtp, mail, smtp.getreply(), permit, dialogue)
+
+    def _talk_in_one_packet(self, smtp: Client, mail: Mail, permit: Permit, dialogue: _Dialogue) -> Outcome:
+        """Envelope and DATA take one round trip, so the permit comes before all three."""
+        if not permit():
+            return GivenBack(phase=Phase.ENVELOPE, reply=NOT_OURS)
+        dialogue.permitted_at = time.monotonic()
+        answer = smtp.begin_message(mail.sender, mail.recipient, len(mail.data))
+        return self._data(smtp, mail, answer, permit, dialogue)
+
+    def _data(
+        self, smtp: Client, mail: Mail, answer: tuple[int, bytes], permit: Permit, dialogue: _Dialogue
+    ) -> Outcome:
+        code, text = answer
         if code != _START_MAIL:
             if accepts(code, text):
                 raise smtplib.SMTPResponseException(code, text)  # it has not even got the mail: out of step
             return self._not_accepted(smtp, code, text, dialogue)
-        if time.monotonic() - permitted_at > conf.outbox().permit_lasts.total_seconds() and not permit():
+        if time.monotonic() - dialogue.permitted_at > conf.outbox().permit_lasts.total_seconds() and not permit():
             self.close()  # the only way out now; without its final dot nothing is accepted
             return GivenBack(phase=Phase.ENVELOPE, reply=NOT_OURS)
         return self._message(smtp, mail, dialogue)
@@ -201,7 +217,9 @@ def _envelope(smtp: Client, mail: Mail) -> None:
 def _on_the_wire(data: bytes) -> bytes:
     """The message dot-stuffed (RFC 5321 section 4.5.2), its last line ended, and the final dot."""
     ended = data if data.endswith(_CRLF) else data + _CRLF
-    return _LEADING_DOT.sub(b"..", ended) + b"." + _CRLF
+    if ended.startswith(b".") or b"\n." in ended:
+        ended = _LEADING_DOT.sub(b"..", ended)
+    return ended + b"." + _CRLF
 
 
 def _is_default(sender: str) -> bool:

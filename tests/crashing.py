@@ -15,7 +15,7 @@ from functools import wraps
 from typing import Any
 
 import core.celery  # noqa: F401  (loads Django)
-from outbox import breaker, dispatcher, rescuer, smtp, tasks, transitions, transport
+from outbox import breaker, dispatcher, rescuer, smtp, tasks, transitions, transport, turn
 from outbox.lanes import Lanes
 from outbox.sender import Sender
 
@@ -29,6 +29,7 @@ class Step:
     after: bool = False
     copies: int = 0
     calls: int = 1  # the how manieth call
+    whole: bool = False  # turns are taken step by step, never in one statement
 
 
 SENDER: dict[str, Step] = {
@@ -43,8 +44,10 @@ SENDER: dict[str, Step] = {
     "after RCPT": Step(transport, "_envelope", after=True),
     "after the message, before the answer": Step(smtp.Client, "send", after=True, copies=1, calls=5),
     "after the answer": Step(transport, "reply", copies=1),
-    "before recording": Step(breaker, "see", copies=1),
-    "after recording, before its commit": Step(transitions, "close", after=True, copies=1),
+    "before the turn that records": Step(turn, "turn", copies=1),
+    "after the turn that recorded": Step(turn, "turn", after=True),
+    "before recording": Step(breaker, "see", copies=1, whole=True),
+    "after recording, before its commit": Step(transitions, "close", after=True, copies=1, whole=True),
     "after recording's commit": Step(Sender, "_settle", calls=2),
 }
 DISPATCHER: dict[str, Step] = {
@@ -81,7 +84,10 @@ def _arm(step: Step) -> None:
 def main(words: Sequence[str]) -> None:
     """Arm the step, then do the work."""
     name = words[0]
-    _arm({**SENDER, **DISPATCHER}[name])
+    step = {**SENDER, **DISPATCHER}[name]
+    if step.whole:
+        turn.turn = lambda *_, **__: None
+    _arm(step)
     if name in DISPATCHER:
         tasks.dispatch()
     else:

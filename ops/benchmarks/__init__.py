@@ -1,1 +1,1 @@
-"""One script per question about speed: python -m ops.benchmarks.NAME."""
+"""Benchmarks: one script per question, each on servers of its own. `python -m ops.benchmarks --help`."""

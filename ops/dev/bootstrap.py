@@ -25,8 +25,15 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.json"
 
 
+def use(name: str) -> None:
+    """Make `enter` mean another environment than `.venv`: a folder of that name in the project."""
+    global VENV, PYTHON, STAMP  # noqa: PLW0603  (one environment per process)
+    VENV = ROOT / name
+    PYTHON, STAMP = VENV / "bin" / "python", VENV / "installed.json"
+
+
 def enter(*requirements: str) -> None:
-    """Return inside `.venv` with the requirement files installed.
+    """Return inside the environment with the requirement files installed.
 
     A process outside of it installs what is missing and starts the same command over with the environment's
     Python. Whatever prevents that ends the process with one line and exit code 1.
@@ -109,7 +116,7 @@ def _alone() -> Iterator[int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say("Another command is setting up .venv; waiting for it …")
+            _say(f"Another command is setting up {VENV.name}; waiting for it …")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
     finally:
@@ -118,14 +125,14 @@ def _alone() -> Iterator[int]:
 
 def _install(wanted: dict[str, Any], requirements: Sequence[str], lock: int) -> None:
     started = time.monotonic()
-    _say("Setting up .venv; the first time this takes a minute or two …")
+    _say(f"Setting up {VENV.name}; the first time this takes a minute or two …")
     reusable = _stamp().get("python") == wanted["python"]
     STAMP.unlink(missing_ok=True)  # an installation that is interrupted from here on leaves no stamp
     if not reusable:
         _make_venv(lock)
     _pip_install(requirements, lock)
     _write_stamp(wanted)
-    _say(f"Set up .venv in {time.monotonic() - started:.0f} s.")
+    _say(f"Set up {VENV.name} in {time.monotonic() - started:.0f} s.")
 
 
 def _make_venv(lock: int) -> None:
@@ -136,7 +143,7 @@ def _make_venv(lock: int) -> None:
         )
     # From inside the environment, its own Python would be erased while it builds: ask the one it came from.
     base = getattr(sys, "_base_executable", None) or sys.executable
-    _run([base, "-I", "-m", "venv", "--clear", str(VENV)], "venv could not make .venv", lock)
+    _run([base, "-I", "-m", "venv", "--clear", str(VENV)], f"venv could not make {VENV.name}", lock)
 
 
 def _pip_install(requirements: Sequence[str], lock: int) -> None:

@@ -24,8 +24,10 @@ class Postgres(Server):
 
     name = "PostgreSQL"
 
-    def __init__(self, place: Place, database: str = "outbox") -> None:
+    def __init__(self, place: Place, database: str = "outbox", *, durable: bool = False) -> None:
+        """`durable` keeps PostgreSQL's own settings, under which a commit waits for the disk."""
         super().__init__()
+        self._speed = {} if durable else _FAST
         self._place, self._database = place, database
         self._home = place.own_folder("postgres")
         self._password = secrets.token_hex(16)
@@ -75,7 +77,7 @@ class Postgres(Server):
 
     def _make_child(self) -> Child:
         # No Unix socket: its path may not be longer than 107 bytes, and nothing here needs one.
-        settings = {"listen_addresses": HOST, "port": self.port, "unix_socket_directories": "", **_FAST}
+        settings = {"listen_addresses": HOST, "port": self.port, "unix_socket_directories": "", **self._speed}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return self._child(["postgres", "-D", "data", *options])
 
@@ -181,11 +183,14 @@ class Stack:
 
 
 @contextmanager
-def running_stack() -> Iterator[Stack]:
-    """Both servers, up inside the block; at its end they are stopped and what they wrote is gone."""
+def running_stack(*, durable: bool = False) -> Iterator[Stack]:
+    """Both servers, up inside the block; at its end they are stopped and what they wrote is gone.
+
+    `durable` makes the database's commits wait for the disk, as in production.
+    """
     with ExitStack() as ends:
         place = ends.enter_context(fresh_place())
-        stack = Stack(place, Postgres(place), Redis(place))
+        stack = Stack(place, Postgres(place, durable=durable), Redis(place))
         for server in (stack.postgres, stack.redis):
             ends.callback(server.stop)
             server.start()

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from outbox import doctor, rescuer, transitions
+from outbox import doctor, rescuer, transitions, turn
 from outbox.kinds import Bound
 from outbox.models import Attempt, Intent, Provider
 from outbox.states import State
@@ -99,6 +99,12 @@ def cut_after_the_commit():
     transaction.on_commit(backend_pid)
 
 
+@pytest.fixture
+def whole_turns(monkeypatch):
+    """No turn in one statement, so that there are steps to cut between."""
+    monkeypatch.setattr("outbox.turn.turn", lambda *_, **__: None)
+
+
 def test_claims_whose_begin_was_cut_are_begun_after_the_reconnect(smtp, make_sender, monkeypatch):
     claims = [claim_of(make_intent(State.CLAIMED)) for _ in range(3)]
     monkeypatch.setattr("outbox.sender.transitions.begin", once(transitions.begin, after=cut_now))
@@ -127,6 +133,7 @@ def test_a_begin_whose_commit_was_not_answered_is_rescued_and_sent_once(
     assert smtp.record.copies() == {intent.message_id: 1}
 
 
+@pytest.mark.usefixtures("whole_turns")
 def test_an_end_whose_commit_was_not_answered_is_recorded_once(smtp, make_sender, monkeypatch, heard):
     intent = make_intent()
     monkeypatch.setattr("outbox.recording.transitions.close", once(transitions.close, after=cut_after_the_commit))
@@ -138,6 +145,7 @@ def test_an_end_whose_commit_was_not_answered_is_recorded_once(smtp, make_sender
     assert attempts_of(intent) == [(1, "delivered", "answered")]
 
 
+@pytest.mark.usefixtures("whole_turns")
 def test_an_end_that_was_cut_before_its_commit_is_recorded_after_the_reconnect(smtp, make_sender, monkeypatch):
     intent = make_intent()
     monkeypatch.setattr("outbox.recording.transitions.close", once(transitions.close, before=cut_now))
@@ -176,6 +184,28 @@ def test_what_must_not_be_repeated_is_not_sent_when_the_connection_is_cut_before
 
     assert smtp.record.said("DATA") == []
     assert (reread(intent).state, reread(intent).spent) == ("pending", 0)
+
+
+def test_a_turn_in_one_statement_that_was_not_answered_is_recorded_once(smtp, make_sender, monkeypatch):
+    intent = make_intent()
+    whole, cut = turn.turn, False
+
+    def cut_after(closings, *args, **kwargs):
+        nonlocal cut
+        turned = whole(closings, *args, **kwargs)
+        if turned and turned.closed and not cut:
+            cut = True
+            kill_backend(backend_pid())
+            backend_pid()  # the connection is found cut after the commit
+        return turned
+
+    monkeypatch.setattr("outbox.turn.turn", cut_after)
+    with Working(make_sender()):
+        pass
+
+    assert states() == ["sent"]
+    assert attempts_of(intent) == [(1, "delivered", "answered")]
+    assert cut
 
 
 def test_work_goes_on_until_a_database_that_is_away_took_in_what_ended(smtp, make_sender, monkeypatch):

@@ -7,8 +7,8 @@ from tests.structure.code import Module
 
 OUTBOX_LAYERS = {
     0: "states outcomes policy classify kinds errors circuit headers",
-    1: "conf models sql events addresses sealing brand sandbox",
-    2: "transitions breaker queries",
+    1: "conf models sql prepared events addresses sealing brand sandbox",
+    2: "transitions turn breaker queries",
     3: "intents rendering messages smtp transport sender lanes binding recording dispatcher rescuer standby pruner"
     " rollup doctor previews contract",
     4: "tasks nudge backends admin admin_previews views urls receivers checks apps commands management.durations",
@@ -21,6 +21,7 @@ OUTBOX_SIDEWAYS = {
     "kinds": "policy errors",
     "sandbox": "addresses",
     "queries": "breaker",
+    "turn": "transitions",
     "intents": "messages",
     "messages": "rendering",
     "previews": "messages rendering",

@@ -1,0 +1,1 @@
+"""What our numbers are compared with: one small Django project, on the same servers, with the same mail."""
