@@ -8,9 +8,10 @@ from typing import Any
 import django
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_prerun
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import close_old_connections
 from kombu.connection import Connection
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
@@ -42,6 +43,12 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 # RedBeat looks for its settings under their bare names and would fall back to the broker's.
 app.conf.update({name.lower(): getattr(settings, name) for name in dir(settings) if name.startswith("REDBEAT_")})
 app.autodiscover_tasks()
+
+
+@task_prerun.connect
+def _check_database(**_: Any) -> None:
+    """Keep the connection from task to task, as Django does from request to request, unless it is dead or too old."""
+    close_old_connections()
 
 
 @setup_logging.connect

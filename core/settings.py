@@ -1,5 +1,6 @@
 """All Django settings. Environments differ by variables, never by a second file."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -94,7 +95,7 @@ _DATABASE = env.database("DATABASE_URL")
 DATABASES = {
     "default": {
         **_DATABASE,
-        "CONN_MAX_AGE": 60,
+        "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode
         # A server that is gone without a word must be noticed in seconds, not after TCP's two hours.
@@ -217,6 +218,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # the default gives up after 100 tries
 CELERY_TASK_PUBLISH_RETRY = False  # what could not be handed over is given back at once
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_DB_REUSE_MAX = sys.maxsize  # never closed by Celery after a task: connecting costs more than a mail
 CELERY_TASK_DEFAULT_QUEUE = "outbox"
 CELERY_TASK_ROUTES = {"outbox.send": {"queue": "email"}, "outbox.probe": {"queue": "email"}}
 CELERY_TASK_TIME_LIMIT = (_SLICE + 2 * _DEADLINE).total_seconds() + 30

@@ -29,6 +29,7 @@ class Prepared:
 
     def rows(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run it and return its rows."""
+        connection.close_if_health_check_failed()
         connection.ensure_connection()
         raw: Connection[Any] = connection.connection
         names = _taught.setdefault(raw, set())

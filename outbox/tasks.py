@@ -3,13 +3,15 @@
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from multiprocessing.sharedctypes import RawValue
 from uuid import UUID
 
 from celery import Task, shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_process_init, worker_shutting_down
+from django.db import DatabaseError
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
@@ -29,6 +31,13 @@ def _stop(**_: object) -> None:
     _stopping.value = 1
 
 
+@worker_process_init.connect
+def _warm_up(**_: object) -> None:
+    """Connect to the database and compile templates, so that a process's first mail takes no longer than its next."""
+    with suppress(DatabaseError):  # it is away: the first task says so
+        sender_of(os.getpid()).turn()
+
+
 @shared_task(name="outbox.dispatch", expires=TICK_EXPIRES_S, ignore_result=True)
 def dispatch() -> None:
     """Claim what is due and hand it over to send tasks."""
@@ -36,8 +45,11 @@ def dispatch() -> None:
 
 
 @shared_task(name="outbox.send", expires=TICK_EXPIRES_S, ignore_result=True)
-def send(claims: list[tuple[int, str]], alone: bool = False) -> None:
-    """Begin these claims, [id, token] each, and go on for one slice with what is due; `alone` is for one by itself."""
+def send(claims: Sequence[tuple[int, str]] = (), alone: bool = False) -> None:
+    """Begin these claims, [id, token] each, and go on for one slice with what is due; `alone` is for one by itself.
+
+    Without claims it is a nudge: something may be due.
+    """
     held = [Claim(int(intent_id), UUID(token), alone) for intent_id, token in claims]
     sender_of(os.getpid()).work(held, stopped=lambda: bool(_stopping.value))
 

@@ -10,7 +10,7 @@ from ops.benchmarks.rig import Rig, running_rig, until
 from ops.dev.child import Child
 from ops.dev.services import NotStartedError
 
-_MAILS = 50
+_MAILS = 125
 _WAYS = ("outbox", "outbox, tick only", "Celery task per mail")
 Start = Callable[[Rig], list[Child]]
 

@@ -1,5 +1,6 @@
 """Medians with their spread, and ratios of runs that were made side by side."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,5 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that this share of all does not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    """The least of the values that this share of all does not exceed (nearest rank)."""
+    return sorted(values)[math.ceil(share * len(values)) - 1]
