@@ -81,6 +81,9 @@ class Intent(models.Model):
         indexes = [
             models.Index(name="intent_claim", fields=["priority", "due_at"], condition=Q(state=State.PENDING)),
             models.Index(name="intent_rescue", fields=["lease_until"], condition=Q(state__in=_HELD)),
+            models.Index(  # so small that no statistics, however old, lead the planner elsewhere
+                name="intent_urgent", fields=["due_at"], condition=Q(state=State.CLAIMED, priority=0)
+            ),
             models.Index(name="intent_expire", fields=["expires_at"], condition=Q(state__in=_OPEN)),
             models.Index(name="intent_prune", fields=["closed_at"], condition=Q(state__in=_CLOSED)),
             models.Index(name="intent_dead", fields=["closed_at"], condition=Q(state=State.DEAD)),
