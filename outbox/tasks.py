@@ -3,15 +3,13 @@
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from multiprocessing.sharedctypes import RawValue
 from uuid import UUID
 
 from celery import Task, shared_task
-from celery.signals import worker_process_init, worker_shutting_down
-from django.db import DatabaseError
+from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
@@ -29,13 +27,6 @@ _stopping = RawValue("b", 0)
 def _stop(**_: object) -> None:
     """Celery's main process was told to end: the pool's begin nothing new and finish what is in flight."""
     _stopping.value = 1
-
-
-@worker_process_init.connect
-def _warm_up(**_: object) -> None:
-    """Connect to the database and compile templates, so that a process's first mail takes no longer than its next."""
-    with suppress(DatabaseError):  # it is away: the first task says so
-        sender_of(os.getpid()).turn()
 
 
 @shared_task(name="outbox.dispatch", expires=TICK_EXPIRES_S, ignore_result=True)
