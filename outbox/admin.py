@@ -68,6 +68,7 @@ class IntentAdmin(PreviewAdmin, ReadOnly):
     sortable_by = ()  # by any other column the whole table would be sorted
     paginator = CappedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each would count the whole table
     readonly_fields = ["show_mail"]
     actions = ["resend", "replay", "cancel"]
     fieldsets = [

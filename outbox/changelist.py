@@ -8,7 +8,7 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
 from outbox import kinds
-from outbox.figures import CAP
+from outbox.counts import CAP
 from outbox.models import Intent
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
-from outbox import charts, figures, histogram, wording
+from outbox import charts, counts, figures, histogram, wording
 from outbox.figures import Bin, Flow
 from outbox.outcomes import NAMES
 
@@ -63,10 +63,10 @@ def problems(flow: Flow) -> list[str]:
 def _tiles_now(flow: Flow) -> list[Tile]:
     late = flow.oldest_due
     return [
-        Tile("due now", _counted(flow.due)),
+        Tile("due now", counts.words(flow.due)),
         Tile("oldest due", _age(late), "bad" if late and late > _LATE_S else "plain"),
-        Tile("being sent", _counted(flow.held)),
-        Tile("dead letters", _counted(flow.dead), "bad" if flow.dead else "good"),
+        Tile("being sent", counts.words(flow.held)),
+        Tile("dead letters", counts.words(flow.dead), "bad" if flow.dead else "good"),
         Tile("last tick", f"{_age(flow.tick_age)} ago" if flow.tick_age is not None else "never"),
     ]
 
@@ -97,10 +97,6 @@ def _drawn(bins: list[Bin]) -> dict[str, charts.Chart]:
 
 def _delivered(bins: list[Bin]) -> int:
     return sum(each.counts.get("delivered", 0) for each in bins)
-
-
-def _counted(count: int) -> str:
-    return f"{count:,}" if count < figures.CAP else f"{figures.CAP:,} or more"
 
 
 def _age(seconds: float | None) -> str:

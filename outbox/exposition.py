@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from outbox import figures
+from outbox.counts import CAP
 from outbox.histogram import BOUNDS
 from outbox.models import Total
 
@@ -35,8 +36,8 @@ class _Outbox(Collector):
 
 
 def _backlog(flow: figures.Flow) -> Iterator[Metric]:
-    capped = f"counted up to {figures.CAP}"
-    yield GaugeMetricFamily("outbox_due", f"Mails that are due now, {capped}.", value=flow.due)
+    capped = f"counted up to {CAP}"
+    yield GaugeMetricFamily("outbox_due", f"Mails that are due now, {capped}.", value=min(flow.due, CAP))
     yield GaugeMetricFamily(
         "outbox_oldest_due_seconds", "How late the latest due mail is; 0 when none is.", value=flow.oldest_due or 0
     )
@@ -44,7 +45,9 @@ def _backlog(flow: figures.Flow) -> Iterator[Metric]:
     for row in flow.open:
         by_state.add_metric([row.state, row.kind], row.count)
     yield by_state
-    yield GaugeMetricFamily("outbox_dead_letters", f"Mails that somebody must look at, {capped}.", value=flow.dead)
+    yield GaugeMetricFamily(
+        "outbox_dead_letters", f"Mails that somebody must look at, {capped}.", value=min(flow.dead, CAP)
+    )
 
 
 def _dispatch(flow: figures.Flow) -> Iterator[Metric]:

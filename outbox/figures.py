@@ -12,38 +12,33 @@ from django.db.models.functions import Now
 
 from outbox import breaker, histogram, sql, sql_figures
 from outbox.addresses import normalised
+from outbox.counts import CAP
 from outbox.models import Provider, Total
 from outbox.states import State
 
-CAP = 10_000  # no count goes further
 _NEWEST_DEAD = 1_000  # enough to see why mails die
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """How many intents of one kind are in one open state, and how many of them are due."""
+    """How many intents of one kind are in one open state."""
 
     state: str
     kind: str
     count: int
-    due: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """What flows now. Counts stop at CAP; ages are in seconds, None when there is nothing to be old."""
+    """What flows now. Counts stop one past CAP; ages are in seconds, None when there is nothing to be old."""
 
     open: tuple[Open, ...]
+    due: int
     oldest_due: float | None
     dead: int
     provider: Provider
     tick_age: float | None
     canary_age: float | None  # infinite when none was ever accepted, None when none is sent
-
-    @property
-    def due(self) -> int:
-        """How many mails should be on their way already."""
-        return sum(row.due for row in self.open)
 
     @property
     def held(self) -> int:
@@ -53,12 +48,14 @@ class Flow:
 
 def flow() -> Flow:
     """The outbox as it stands, by the database's clock, in three queries."""
-    opened = sql.rows(sql_figures.OPEN_INTENTS, {"cap": CAP})
+    stop = {"stop": CAP + 1}
+    opened = sql.rows(sql_figures.OPEN_INTENTS, stop)
     sink = normalised(settings.CANARY_TO) if settings.CANARY_TO else None
-    [(oldest, dead, canary)] = sql.rows(sql_figures.OLDEST_DEAD_CANARY, {"cap": CAP, "canary": sink})
+    [(due, oldest, dead, canary)] = sql.rows(sql_figures.DUE_DEAD_CANARY, {**stop, "canary": sink})
     provider, tick_age = _provider()
     return Flow(
-        open=tuple(Open(state=state, kind=kind, count=count, due=due) for state, kind, count, due in opened),
+        open=tuple(Open(state=state, kind=kind, count=count) for state, kind, count in opened),
+        due=due,
         oldest_due=_seconds(oldest),
         dead=dead,
         provider=provider,

@@ -1,6 +1,7 @@
 """Deletes closed intents past their retention, in batches that hold no lock for long."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -29,10 +30,10 @@ def count() -> Pruned:
     return Pruned(counts={name: rows.count() for name, rows in _past().items()})
 
 
-def prune(time_limit: timedelta | None = None) -> Pruned:
+def prune(time_limit: timedelta | None = None, told: Callable[[int], object] = bool) -> Pruned:
     """Delete batch by batch, each in a transaction of its own; safe at any time, twice at once, and interrupted.
 
-    What somebody has locked stays for the next time.
+    What somebody has locked stays for the next time. `told` hears how many each batch deleted.
     """
     ends = None if time_limit is None else time.monotonic() + time_limit.total_seconds()
     counts: dict[str, int] = {}
@@ -40,6 +41,7 @@ def prune(time_limit: timedelta | None = None) -> Pruned:
         counts[name], after = 0, None
         while batch := prune_batch(rows, after):
             counts[name] += batch.deleted
+            told(batch.deleted)
             after = batch.last
             if ends is not None and time.monotonic() > ends:
                 return Pruned(counts=counts, finished=False)

@@ -288,11 +288,6 @@ UPDATE outbox_provider SET rate_at = make_interval(secs => %(claimed)s / %(rate)
 WHERE name = %(name)s
 """
 
-# What is due and how late the latest is; what was handed over and is not begun counts as late, too.
-DUE = """
-SELECT count(*), now() - min(due_at) FROM outbox_intent WHERE state IN ('pending', 'claimed') AND due_at <= now()
-"""
-
 # The catalogue's own tables have no models. A unique constraint with a condition is an index there.
 VALID_CONSTRAINTS = """
 SELECT conname FROM pg_constraint WHERE convalidated

@@ -1,6 +1,7 @@
 """The hand-written statements of the roll-up and of what people on call look at, each with its reason."""
 
 from outbox.histogram import BOUNDS, SIZE
+from outbox.states import State
 
 _EACH = range(1, SIZE + 1)  # PostgreSQL counts from 1
 _BY_BUCKET = ", ".join(f"count(*) FILTER (WHERE bucket = {n - 1} AND outcome = 'delivered')::int" for n in _EACH)
@@ -44,25 +45,38 @@ WITH ended AS (
 SELECT count(*) FROM minutes
 """  # noqa: S608  (the bounds are ours)
 
-# What is open, by state and kind, and how much of it is due. The inner LIMIT ends the count of a backlog of a million:
-# people need to know that it is long, not how long. The partial index on open rows finds them.
+# What is open, by state and kind. The inner LIMIT ends the count of a backlog of a million: people need to know that it
+# is long, not how long. The partial index on open rows finds them.
 OPEN_INTENTS = """
-SELECT state, kind, count(*), count(*) FILTER (WHERE state = 'pending' AND due_at <= now())
-FROM (SELECT state, kind, due_at FROM outbox_intent
-      WHERE state IN ('claimed', 'pending', 'sending') LIMIT %(cap)s) AS seen
+SELECT state, kind, count(*) FROM (
+  SELECT state, kind FROM outbox_intent WHERE state IN ('claimed', 'pending', 'sending') LIMIT %(stop)s) AS seen
 GROUP BY state, kind ORDER BY state, kind
 """
 
-# How late the latest is: the first entry of the claim's index for each priority, whatever the length of the backlog;
-# how many dead letters there are, up to the cap; and how old the last canary is that was accepted.
-OLDEST_DEAD_CANARY = """
-SELECT (SELECT now() - min(first.due_at) FROM unnest(ARRAY[0, 1, 2]) AS given(priority), LATERAL (
-    SELECT due_at FROM outbox_intent WHERE state = 'pending' AND priority = given.priority
-    ORDER BY due_at LIMIT 1) AS first
-  WHERE first.due_at <= now()),
-  (SELECT count(*) FROM (SELECT 1 FROM outbox_intent WHERE state = 'dead' LIMIT %(cap)s) AS letters),
+# What is due, and how late the latest is: the first entries of the claim's index for each priority, whatever the length
+# of the backlog or of what is planned for later. What was handed over and is not begun counts as late, too; there is
+# never much of it. min() finds the latest as each arm is in order.
+_LATE = """
+WITH late AS (
+  SELECT first.due_at FROM unnest(ARRAY[0, 1, 2]) AS given(priority), LATERAL (
+    SELECT due_at FROM outbox_intent
+    WHERE state = 'pending' AND priority = given.priority AND due_at <= now() ORDER BY due_at LIMIT %(stop)s) AS first
+  UNION ALL SELECT due_at FROM outbox_intent WHERE state = 'claimed' AND due_at <= now())
+SELECT LEAST(count(*), %(stop)s), now() - min(due_at){more} FROM late
+"""
+DUE = _LATE.format(more="")
+
+# Beside it in one round trip: how many dead letters there are, and how old the last canary is that was accepted.
+_DEAD_CANARY = """,
+  (SELECT count(*) FROM (SELECT 1 FROM outbox_intent WHERE state = 'dead' LIMIT %(stop)s) AS letters),
   (SELECT now() - closed_at FROM outbox_intent WHERE recipient = %(canary)s AND state = 'sent' ORDER BY id DESC LIMIT 1)
 """
+DUE_DEAD_CANARY = _LATE.format(more=_DEAD_CANARY)
+
+# How many intents are in each state. One arm for each, with the state written out: only so does the planner find the
+# partial indexes, and a count ends at the LIMIT.
+_STATE = "SELECT '{0}', count(*) FROM (SELECT 1 FROM outbox_intent WHERE state = '{0}' LIMIT %(stop)s) AS {0}"
+STATES = " UNION ALL ".join(map(_STATE.format, sorted(State)))
 
 # Why the newest dead letters died. The provider's words hold addresses and queue ids, so its codes group them, and one
 # text stands for the group. The LIMIT inside LATERAL keeps the planner to one index read per letter: it would rather

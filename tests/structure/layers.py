@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from tests.structure.code import Module
 
 OUTBOX_LAYERS = {
-    0: "states outcomes policy classify kinds errors circuit headers histogram charts",
+    0: "states outcomes policy classify kinds errors circuit headers histogram charts counts",
     1: "conf models sql sql_figures events addresses sealing brand sandbox",
     2: "transitions breaker queries figures",
     3: "intents rendering messages smtp transport sender lanes binding recording dispatcher rescuer standby pruner"
     " rollup doctor previews contract canary errands",
     4: "tasks nudge backends admin admin_previews exposition confirmed changelist wording dashboard views urls"
-    " receivers checks apps commands management.durations",
+    " receivers checks apps commands management.durations management.answers",
 }
 # Inside a layer of outbox only these.
 OUTBOX_SIDEWAYS = {
@@ -43,7 +43,7 @@ OUTBOX_SIDEWAYS = {
     "receivers": "nudge",
     "urls": "views",
     "apps": "checks receivers",
-    "commands": "tasks management.durations",
+    "commands": "tasks management.durations management.answers",
 }
 # In the small ones every arrow is listed.
 AUTH_API_ARROWS = {
