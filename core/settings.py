@@ -5,7 +5,7 @@ from pathlib import Path
 
 from celery.schedules import crontab
 
-from core import env, look
+from core import env, look, telemetry
 from core.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "outbox",
 ]
 MIDDLEWARE = [
+    "core.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "core.csp.PolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -211,6 +212,10 @@ METRICS_TOKEN = env.text("METRICS_TOKEN", "")
 METRICS_ALLOW = env.networks("METRICS_ALLOW")
 CANARY_TO = env.text("CANARY_TO", "")
 CANARY_EVERY = env.duration("CANARY_EVERY", "5m")
+SENTRY_DSN = env.text("SENTRY_DSN", "")
+telemetry.start_sentry(SENTRY_DSN)
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+telemetry.start_tracing(OTEL_EXPORTER_OTLP_ENDPOINT)
 
 # --- Celery and RedBeat -------------------------------------------------------------------------------------
 REDIS_URL = env.redis("REDIS_URL")

@@ -92,6 +92,7 @@ class IntentAdmin(PreviewAdmin, ReadOnly):
                     "closed_at",
                     "actor",
                     "reason",
+                    "trace",
                 ]
             },
         ),

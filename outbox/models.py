@@ -52,6 +52,7 @@ class Intent(models.Model):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="copies", db_index=False
     )
     actor = models.CharField(max_length=254, blank=True, default="")  # who asked for this copy, cancel or replay
+    trace = models.JSONField(default=dict, db_default={}, blank=True, editable=False)  # the request that asked for it
 
     class Meta:
         """Constraints refuse what states.py does not know; each index names the query it serves."""

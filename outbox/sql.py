@@ -36,16 +36,16 @@ def columns(items: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[st
 ENQUEUE = """
 INSERT INTO outbox_intent (task_id, kind, recipient, language, context, payload, owner, dedupe_key, message_id,
     priority, repeatable, is_sample, state, created_at, scheduled_at, due_at, expires_at, reason, attempts, spent,
-    data_begun, maybe_sent, alone, excused, resent_from_id, actor)
+    data_begun, maybe_sent, alone, excused, resent_from_id, actor, trace)
 SELECT task_id, kind, recipient, language, context, payload, owner, dedupe_key, message_id, priority, repeatable,
     is_sample, 'pending', now(), GREATEST(not_before, now()), GREATEST(not_before, now()),
-    GREATEST(not_before, now()) + lifetime, reason, 0, 0, false, false, false, false, resent_from, actor
+    GREATEST(not_before, now()) + lifetime, reason, 0, 0, false, false, false, false, resent_from, actor, trace
 FROM unnest(%(task_id)s::uuid[], %(kind)s::text[], %(recipient)s::text[], %(language)s::text[], %(context)s::jsonb[],
     %(payload)s::bytea[], %(owner)s::text[], %(dedupe_key)s::text[], %(message_id)s::text[], %(priority)s::smallint[],
     %(repeatable)s::boolean[], %(is_sample)s::boolean[], %(not_before)s::timestamptz[], %(lifetime)s::interval[],
-    %(reason)s::text[], %(resent_from)s::bigint[], %(actor)s::text[]) WITH ORDINALITY
+    %(reason)s::text[], %(resent_from)s::bigint[], %(actor)s::text[], %(trace)s::jsonb[]) WITH ORDINALITY
   AS given(task_id, kind, recipient, language, context, payload, owner, dedupe_key, message_id, priority, repeatable,
-    is_sample, not_before, lifetime, reason, resent_from, actor, place)
+    is_sample, not_before, lifetime, reason, resent_from, actor, trace, place)
 ORDER BY place
 ON CONFLICT (dedupe_key) WHERE state IN ('claimed', 'pending', 'sending') DO NOTHING
 RETURNING task_id, id, created_at, scheduled_at, due_at, expires_at, resent_from_id
@@ -103,7 +103,8 @@ SET state = 'sending', attempts = attempts + 1, spent = spent + 1, begun_at = no
 FROM held WHERE intent.id = held.id
 RETURNING intent.id, intent.lease_token AS token, intent.task_id, intent.kind, intent.recipient, intent.language,
   intent.context, intent.payload, intent.message_id, intent.repeatable, intent.is_sample, intent.attempts AS number,
-  intent.spent, intent.alone, intent.excused, now() - intent.scheduled_at AS age, intent.expires_at - now() AS remaining
+  intent.spent, intent.alone, intent.excused, intent.trace, now() - intent.scheduled_at AS age,
+  intent.expires_at - now() AS remaining
 """
 
 # What became of claims that BEGIN or CLOSE did not return: still ours (locked just now, or to be begun alone), or lost.
@@ -219,7 +220,7 @@ FROM lost WHERE intent.id = lost.id RETURNING intent.task_id
 
 # rescue, second half: attempts whose holder is gone; policy decides, CLOSE writes.
 LOST_SENDING = """
-SELECT id, lease_token AS token, task_id, kind, attempts AS number, spent, repeatable, data_begun
+SELECT id, lease_token AS token, task_id, kind, attempts AS number, spent, repeatable, data_begun, trace
 FROM outbox_intent
 WHERE state = 'sending' AND lease_until < now() AND now() - pg_postmaster_start_time() > %(lease)s::interval
 ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     atomic = False  # a big table goes on being written while its indexes are built
 
     dependencies = [
-        ('outbox', '0002_minutes_and_errands'),
+        ('outbox', '0002_operators'),
     ]
 
     operations = [

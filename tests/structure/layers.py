@@ -7,11 +7,11 @@ from tests.structure.code import Module
 
 OUTBOX_LAYERS = {
     0: "states outcomes policy classify kinds errors circuit headers histogram charts counts",
-    1: "conf models sql sql_figures events addresses sealing brand sandbox",
+    1: "conf models sql sql_figures events addresses sealing brand sandbox tracing",
     2: "transitions breaker queries figures",
     3: "intents rendering messages smtp transport sender lanes binding recording dispatcher rescuer standby pruner"
     " rollup doctor previews contract canary errands",
-    4: "tasks nudge backends admin admin_previews exposition confirmed changelist wording dashboard views urls"
+    4: "tasks nudge backends admin admin_previews exposition confirmed changelist wording dashboard views urls spans"
     " receivers checks apps commands management.durations management.answers",
 }
 # Inside a layer of outbox only these.
@@ -42,7 +42,7 @@ OUTBOX_SIDEWAYS = {
     "nudge": "tasks",
     "receivers": "nudge",
     "urls": "views",
-    "apps": "checks receivers",
+    "apps": "checks receivers spans",
     "commands": "tasks management.durations management.answers",
 }
 # In the small ones every arrow is listed.
@@ -77,7 +77,9 @@ CORE_ARROWS = {
     "logs": "",
     "csp": "",
     "look": "",
-    "settings": "env logs look",
+    "telemetry": "logs",
+    "requests": "telemetry",
+    "settings": "env logs look telemetry",
     "celery": "",
     "urls": "",
     "wsgi": "celery",

@@ -12,6 +12,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name='intent',
+            name='trace',
+            field=models.JSONField(blank=True, db_default={}, default=dict, editable=False),
+        ),
         migrations.CreateModel(
             name='Minute',
             fields=[
