@@ -1,5 +1,6 @@
 """Read-only tables with actions that go through the same door as everything else."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
@@ -212,24 +212,30 @@ class ProviderAdmin(ReadOnly):
     def get_urls(self) -> list[URLPattern]:
         """The switch, before the admin's own pattern that takes everything for an id."""
         own = [
-            path(f"{name}/", self.admin_site.admin_view(view), name=f"outbox_{name}")
+            path(f"{name}/", self.admin_site.admin_view(self._guarded(view)), name=f"outbox_{name}")
             for name, view in (("pause", self.pause), ("resume", self.resume))
         ]
         return [*own, *super().get_urls()]
 
-    @method_decorator(require_POST)
+    def _guarded(self, view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+        """Only for who may pause, and only by POST, in this order: others learn nothing."""
+
+        def guarded(request: HttpRequest) -> HttpResponse:
+            if not request.user.has_perm("outbox.pause_provider"):
+                raise PermissionDenied
+            return require_POST(view)(request)
+
+        return guarded
+
     def pause(self, request: HttpRequest) -> HttpResponse:
         """Stop dispatch."""
         return self._switch(request, paused=True)
 
-    @method_decorator(require_POST)
     def resume(self, request: HttpRequest) -> HttpResponse:
         """Let it go on."""
         return self._switch(request, paused=False)
 
     def _switch(self, request: HttpRequest, *, paused: bool) -> HttpResponse:
-        if not request.user.has_perm("outbox.pause_provider"):
-            raise PermissionDenied
         change, word = (breaker.pause, "paused") if paused else (breaker.resume, "resumed")
         if change(request.user.get_username()):
             self.log_change(request, Provider.objects.get(name=DEFAULT), word)

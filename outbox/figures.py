@@ -65,13 +65,10 @@ def flow() -> Flow:
 
 
 def _provider() -> tuple[Provider, timedelta | None]:
-    """The provider's row and the age of its last tick; the first question ever makes the row."""
+    """The provider's row and the age of its last tick; before the first there is no row, and looking makes none."""
     age = ExpressionWrapper(Now() - F("ticked_at"), output_field=DurationField())
     found = Provider.objects.annotate(tick_age=age).filter(name=breaker.DEFAULT).first()
-    if found is None:
-        breaker.gate()
-        return _provider()
-    return found, found.tick_age
+    return (found, found.tick_age) if found else (Provider(name=breaker.DEFAULT), None)
 
 
 def dead_reasons() -> list[dict[str, Any]]:
