@@ -72,7 +72,7 @@ class IntentAdmin(PreviewAdmin, ReadOnly):
     readonly_fields = ["show_mail"]
     actions = ["resend", "replay", "cancel"]
     fieldsets = [
-        ("Mail", {"fields": ["show_mail"]}),
+        (None, {"fields": ["show_mail"]}),
         (
             "Details",
             {

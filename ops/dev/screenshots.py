@@ -16,8 +16,8 @@ from ops.dev.programs import Web
 from ops.dev.stack import running_stack
 
 FOLDER = ROOT / "ops" / "pictures"
-DESK: ViewportSize = {"width": 1280, "height": 900}
-PHONE: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1100, "height": 780}
+PHONE: ViewportSize = {"width": 390, "height": 780}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PERSON = "olga@example.com"
 
