@@ -1,8 +1,10 @@
 """The files for deployment fit each other; what tools are here check them."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import yaml
 
 OPS = Path(__file__).parents[2] / "ops"
 NAMES = ("web", "worker", "beat", "standby", "flower")
+# The tools that tests/requirements.txt brings lie beside Python.
+OURS = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 COMPOSE = yaml.safe_load((OPS / "compose.yaml").read_text())
 
 
@@ -89,6 +93,19 @@ def test_nginx_takes_the_example(tmp_path):
     done = subprocess.run(["nginx", "-t", "-c", whole], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_linter_has_nothing_to_say_of_the_image():
+    done = subprocess.run(["hadolint", OPS / "Dockerfile"], capture_output=True, text=True, check=False, env=OURS)
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_composition_is_one_by_the_specification():
+    words = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(OPS / "compose.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=OURS)
+
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.skipif(not composes(), reason="docker compose is not here")
