@@ -18,7 +18,8 @@ HEADER = "X-Request-ID"
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # it stands in logs, in a row and in the answer: nothing else gets in
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C trace context
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
-_PROBES = frozenset({"healthz", "readyz", "metrics"})  # machines ask for these all day
+_QUIET = frozenset({"healthz", "readyz", "metrics", ""})  # machines ask for these all day; static files have no route
+_REFUSED, _FAILED = 400, 500
 
 log = structlog.get_logger("core.requests")
 
@@ -43,7 +44,7 @@ class RequestMiddleware:
             response = self._get_response(request)
             route = request.resolver_match.route if request.resolver_match else ""
             span(route, response.status_code)
-            if route not in _PROBES or response.status_code >= 500:  # noqa: PLR2004  (a failure of ours)
+            if _is_told(route, response.status_code):
                 took = round(time.monotonic() - started_at, 3)
                 log.info(
                     "request_finished", method=request.method, route=route, code=response.status_code, seconds=took
@@ -51,6 +52,11 @@ class RequestMiddleware:
         if is_good:
             response[HEADER] = request_id
         return response
+
+
+def _is_told(route: str, code: int) -> bool:
+    """Whether the request is worth a line: not a probe that went well, nor a static file."""
+    return route not in _QUIET or code >= (_FAILED if route else _REFUSED)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """Every request has an id that nobody can misuse; it is bound while the request is served."""
 
+from contextlib import suppress
+
 import pytest
 import structlog
 from django.http import HttpResponse
 from django.test import RequestFactory
-from django.urls import resolve
+from django.urls import Resolver404, resolve
 
 from core.requests import RequestMiddleware
 
@@ -24,7 +26,8 @@ def serve(path="/api/docs/?q=layla@example.com", status=200, **headers):
     seen = {}
 
     def view(request):
-        request.resolver_match = resolve(request.path_info)
+        with suppress(Resolver404):
+            request.resolver_match = resolve(request.path_info)
         seen.update(structlog.contextvars.get_contextvars())
         return HttpResponse(status=status)
 
@@ -77,8 +80,14 @@ def test_one_line_tells_what_became_of_it_without_the_query(lines):
     assert line == {"event": "request_finished", "method": "GET", "route": "api/docs/", "code": 404}
 
 
-def test_probes_are_told_only_when_they_fail(lines):
-    for path, status in (("/healthz", 200), ("/metrics", 200), ("/readyz", 503)):
+def test_probes_and_static_files_are_told_only_when_they_fail(lines):
+    for path, status in (
+        ("/healthz", 200),
+        ("/metrics", 403),
+        ("/readyz", 503),
+        ("/static/a", 200),
+        ("/static/b", 404),
+    ):
         serve(path, status)
 
-    assert [(line["route"], line["code"]) for line in lines] == [("readyz", 503)]
+    assert [(line["route"], line["code"]) for line in lines] == [("readyz", 503), ("", 404)]
