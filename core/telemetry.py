@@ -54,17 +54,20 @@ def start_tracing(endpoint: str) -> None:
     The other variables of OpenTelemetry's standard (OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_HEADERS, …) count too.
 
     Raises:
-        ImproperlyConfigured: OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed.
+        ImproperlyConfigured: OTEL_EXPORTER_OTLP_ENDPOINT is no address, or OpenTelemetry is not installed.
     """
     global _otel  # noqa: PLW0603  (one per process, as OpenTelemetry itself has it)
     if not endpoint or _otel is not None:
         return
+    if not endpoint.startswith(("http://", "https://")):
+        raise ImproperlyConfigured("OTEL_EXPORTER_OTLP_ENDPOINT must look like http://collector:4318")
     packages = "opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http"
     trace, propagate, sdk, export, otlp = (
         _needed(f"opentelemetry.{name}", "OTEL_EXPORTER_OTLP_ENDPOINT", packages) for name in _PARTS
     )
     provider = sdk.TracerProvider()
-    provider.add_span_processor(export.BatchSpanProcessor(otlp.OTLPSpanExporter()))
+    exporter = otlp.OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")  # it may come from a file
+    provider.add_span_processor(export.BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     _otel = _Otel(trace.get_tracer("core"), trace, propagate)
 

@@ -77,7 +77,7 @@ def test_the_page_of_an_intent_shows_its_mail_in_a_frame(viewer):
 
     assert f'<iframe sandbox loading="lazy" src="{mail_of(intent)}"' in page
     for part in ("html", "txt", "eml"):
-        assert f'<a href="{mail_of(intent, part)}"><u>' in page
+        assert f'<a href="{mail_of(intent, part)}" target="mail">' in page
 
 
 @every_part

@@ -118,6 +118,10 @@ def test_the_mail_is_shown_as_its_recipient_sees_it_and_nothing_in_it_runs(page:
     expect(mail.locator("html")).to_have_attribute("dir", "rtl")
     expect(mail.locator("body")).to_contain_text(NAME)
     assert mail.locator("script, [onerror]").count() == 0
+    page.get_by_role("link", name="text", exact=True).click()
+    expect(mail.locator("pre")).to_contain_text(NAME)
+    page.get_by_role("link", name="source", exact=True).click()
+    expect(mail.locator("pre")).to_contain_text("Content-Type: multipart/alternative")
     assert page.title() != "it ran"
     page.goto(f"/admin/outbox/intent/{intent.pk}/mail/html")  # by itself, too
     expect(page.locator("body")).to_contain_text(NAME)

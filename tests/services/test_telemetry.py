@@ -109,6 +109,13 @@ def test_a_dsn_that_is_none_is_told_without_quoting_it():
     assert "hunter2" not in done.stderr
 
 
+def test_an_endpoint_that_is_no_address_stops_the_start_in_a_sentence():
+    done = run("", OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318")
+
+    assert done.returncode == 3
+    assert done.stderr == "OTEL_EXPORTER_OTLP_ENDPOINT must look like http://collector:4318\n"
+
+
 def test_an_error_goes_to_sentry_with_the_requests_id_and_nobodys_address(collector):
     script = """
 from outbox import views
