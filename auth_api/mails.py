@@ -17,7 +17,7 @@ from outbox.kinds import Bound, Kind, Lacking, Over, Priority, RetryPolicy, Unbo
 
 CODE_LIFETIME = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
-_NO_ACCOUNT = Over("no active account has this address")
+_NO_ACCOUNT = kinds.NOBODY
 
 
 def welcome(user: User) -> UUID:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,6 +109,14 @@ def refuse_both(one: str, other: str) -> None:
 def words(name: str, default: str = "") -> list[str]:
     """A list separated by commas; spaces around its words do not count."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Addresses or networks such as 10.0.0.0/8, separated by commas."""
+    try:
+        return [ip_network(word) for word in words(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}; use networks such as 10.0.0.0/8, 192.0.2.7.") from error
 
 
 def database(name: str) -> dict[str, Any]:

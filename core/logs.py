@@ -10,19 +10,20 @@ import structlog
 _ADDRESS = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@(?=[\w-]+\.[\w.-]*\w)")
 
 
-def _without_addresses(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _mask_addresses(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Nobody's address is in a log, also where a provider's words or somebody's traceback quote it."""
-    return {key: value if key == "exc_info" else _masked(value) for key, value in event.items()}
+    return {key: value if key == "exc_info" else without_addresses(value) for key, value in event.items()}
 
 
-def _masked(value: object) -> object:
+def without_addresses(value: object) -> object:
+    """The value, with every address in its texts masked, however deep they lie."""
     match value:
         case str() if "@" in value:
             return _ADDRESS.sub(r"\1***@", value)
         case dict():
-            return {key: _masked(one) for key, one in value.items()}
+            return {key: without_addresses(one) for key, one in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_masked(one) for one in value]
+            return [without_addresses(one) for one in value]
         case _:
             return value
 
@@ -34,7 +35,7 @@ def _without_request(_logger: object, _name: str, event: structlog.typing.EventD
 
 
 # No line shows these, and asking for them takes a third of the time of each (Python's logging HOWTO, "Optimization").
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -49,11 +50,11 @@ _SHARED: list[structlog.typing.Processor] = [
 def logging_config(*, readable: bool) -> dict[str, Any]:
     """The LOGGING setting; `readable` for people, otherwise JSON."""
     render: list[structlog.typing.Processor] = (
-        [_without_addresses, structlog.dev.ConsoleRenderer(colors=False)]
+        [_mask_addresses, structlog.dev.ConsoleRenderer(colors=False)]
         if readable
         else [
             structlog.processors.format_exc_info,
-            _without_addresses,
+            _mask_addresses,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     )

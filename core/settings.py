@@ -4,7 +4,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from core import env
+from celery.schedules import crontab
+
+from core import env, look, telemetry
 from core.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -16,7 +18,7 @@ SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1" if DEBUG else "")
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, most=9)
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", default=not DEBUG)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes of an orchestrator speak plain HTTP
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes and scrapers inside speak plain HTTP
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 31536000 if SECURE_SSL_REDIRECT else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
@@ -60,6 +62,7 @@ INSTALLED_APPS = [
     "outbox",
 ]
 MIDDLEWARE = [
+    "core.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "core.csp.PolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -89,6 +92,9 @@ TEMPLATES = [
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # serves the apps' own files, so that no collectstatic step can be forgotten
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- The admin ----------------------------------------------------------------------------------------------
+UNFOLD = look.UNFOLD
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------
 _DATABASE = env.database("DATABASE_URL")
@@ -202,6 +208,16 @@ OUTBOX = {
 }
 env.refuse_unknown("OUTBOX_", OUTBOX)
 
+# --- Seen from outside --------------------------------------------------------------------------------------
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
+METRICS_ALLOW = env.networks("METRICS_ALLOW")
+CANARY_TO = env.text("CANARY_TO", "")
+CANARY_EVERY = env.duration("CANARY_EVERY", "5m")
+SENTRY_DSN = env.text("SENTRY_DSN", "")
+telemetry.start_sentry(SENTRY_DSN)
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+telemetry.start_tracing(OTEL_EXPORTER_OTLP_ENDPOINT)
+
 # --- Celery and RedBeat -------------------------------------------------------------------------------------
 REDIS_URL = env.redis("REDIS_URL")
 # Redis that accepts and never answers must cost seconds, and a connection it cut must be noticed.
@@ -236,12 +252,29 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": OUTBOX["TICK"],
         "options": {"expires": 30, "queue": "outbox"},
     },
+    "outbox-roll-up": {
+        "task": "outbox.roll_up",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30, "queue": "outbox"},
+    },
+    "outbox-errands": {
+        "task": "outbox.resume_errands",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 30, "queue": "outbox"},
+    },
+    "outbox-prune": {"task": "outbox.prune", "schedule": crontab(hour=3, minute=17), "options": {"queue": "outbox"}},
     "auth-prune": {
         "task": "auth_api.prune",
         "schedule": timedelta(hours=1),
         "options": {"expires": 600, "queue": "outbox"},
     },
 }
+if CANARY_TO:
+    CELERY_BEAT_SCHEDULE["outbox-canary"] = {
+        "task": "outbox.canary",
+        "schedule": CANARY_EVERY,
+        "options": {"expires": 60, "queue": "outbox"},
+    }
 REDBEAT_REDIS_URL = REDIS_URL
 REDBEAT_REDIS_OPTIONS = _REDIS_SOCKET
 REDBEAT_LOCK_TIMEOUT = 10  # a killed beat's successor waits this long; ten loops, so no slow loop loses it

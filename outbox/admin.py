@@ -2,20 +2,32 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db import transaction
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin, TabularInline
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
+from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from outbox import intents, kinds
+from outbox import breaker, confirmed, kinds, wording
 from outbox.addresses import masked, normalised
 from outbox.admin_previews import PreviewAdmin
-from outbox.errors import BadAddress, OutboxError
-from outbox.models import Attempt, Intent, Provider
+from outbox.breaker import DEFAULT
+from outbox.changelist import CappedPaginator, KindFilter
+from outbox.errors import BadAddress
+from outbox.models import Errand, Intent, Provider
+from outbox.states import CLOSED, HELD, State
+
+_COPIES = 20
 
 _COLOURS = {
     "pending": "info",
@@ -42,45 +54,55 @@ class ReadOnly(ModelAdmin):  # type: ignore[misc]
         return False
 
 
-class AttemptInline(TabularInline):  # type: ignore[misc]
-    """The history of an intent, as a part of its page."""
-
-    model = Attempt
-    extra = 0
-    can_delete = False
-    fields = ["number", "started_at", "ended_at", "phase", "outcome", "code", "enhanced", "text", "worker"]
-    readonly_fields = fields
-
-    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Attempts are written by senders."""
-        return False
-
-
 @admin.register(Intent)
 class IntentAdmin(PreviewAdmin, ReadOnly):
-    """Find one person's mail, look at it, read what happened to it, resend or cancel it."""
+    """Find one person's mail, look at it, read what happened to it, resend, replay or cancel it."""
 
-    list_display = [
-        "show_state",
-        "kind",
-        "show_recipient",
-        "language",
-        "attempts",
-        "created_at",
-        "due_at",
-        "reason",
-    ]
+    list_display = ["show_state", "kind", "show_recipient", "attempts", "show_age", "show_next", "show_reason"]
     list_display_links = ["show_state", "kind"]
-    list_filter = ["state", "kind", "language", "priority", "created_at"]
+    list_filter = ["state", KindFilter, "closed_at"]
+    list_per_page = 50
     search_fields = ["task_id"]  # shows the box; get_search_results decides
     search_help_text = "A whole address, a task id or a Message-ID"
     ordering = ["-pk"]
+    sortable_by = ()  # by any other column the whole table would be sorted
+    paginator = CappedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each would count the whole table
     readonly_fields = ["show_mail"]
-    inlines = [AttemptInline]
-    actions = ["resend", "cancel"]
+    actions = ["resend", "replay", "cancel"]
+    fieldsets = [
+        (None, {"fields": ["show_mail"]}),
+        (
+            "Details",
+            {
+                "fields": [
+                    "task_id",
+                    "message_id",
+                    "recipient",
+                    "language",
+                    "priority",
+                    "owner",
+                    "dedupe_key",
+                    "repeatable",
+                    "created_at",
+                    "scheduled_at",
+                    "due_at",
+                    "expires_at",
+                    "closed_at",
+                    "actor",
+                    "reason",
+                    "trace",
+                ]
+            },
+        ),
+    ]
 
-    @display(description="state", ordering="state", label=_COLOURS)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Intent]:
+        """Without the columns that nobody looks at here: a message may be of ten megabytes."""
+        return super().get_queryset(request).defer("payload", "context")  # type: ignore[no-any-return]
+
+    @display(description="state", label=_COLOURS)
     def show_state(self, intent: Intent) -> str:
         """The state as a badge."""
         return intent.state
@@ -90,6 +112,24 @@ class IntentAdmin(PreviewAdmin, ReadOnly):
         """The address as a list may show it."""
         return masked(intent.recipient)
 
+    @admin.display(description="age")
+    def show_age(self, intent: Intent) -> str:
+        """How long ago it was enqueued."""
+        return _unbroken(wording.span(timezone.now() - intent.created_at))
+
+    @admin.display(description="next try")
+    def show_next(self, intent: Intent) -> str:
+        """When it is tried, as far as that is planned."""
+        if intent.state != State.PENDING:
+            return "now" if intent.state in HELD else "–"
+        wait = intent.due_at - timezone.now()
+        return _unbroken(f"in {wording.span(wait)}" if wait > timedelta() else f"due for {wording.span(-wait)}")
+
+    @admin.display(description="reason")
+    def show_reason(self, intent: Intent) -> str:
+        """Why it is where it is, in short."""
+        return Truncator(intent.reason).chars(80)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Intent], search_term: str
     ) -> tuple[QuerySet[Intent], bool]:
@@ -97,47 +137,59 @@ class IntentAdmin(PreviewAdmin, ReadOnly):
         term = search_term.strip()
         return (queryset.filter(_lookup(term)) if term else queryset), False
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Intent | None = None, **kwargs: Any
+    ) -> HttpResponse:
+        """The page of one mail: words, timeline, copies, and what may be done."""
+        facts = self._facts(request, obj) if obj else {}
+        return super().render_change_form(request, {**context, **facts}, *args, obj=obj, **kwargs)  # type: ignore[no-any-return]
+
+    def _facts(self, request: HttpRequest, intent: Intent) -> dict[str, Any]:
+        provider = Provider.objects.filter(name=DEFAULT).first()
+        allowed = {"resend": CLOSED, "replay": {State.DEAD}, "cancel": {State.PENDING, State.CLAIMED}}
+        return {
+            "intent": intent,
+            "words": wording.explain(intent, provider, timezone.now()),
+            "attempts": list(intent.history.all()),
+            "copies": list(intent.copies.only("pk", "task_id", "state", "created_at").order_by("pk")[:_COPIES]),
+            "possible": [
+                name
+                for name, states in allowed.items()
+                if intent.state in states and request.user.has_perm(f"outbox.{name}_intent")
+            ],
+        }
+
     def has_resend_permission(self, request: HttpRequest) -> bool:
         """Whether this person may resend."""
         return request.user.has_perm("outbox.resend_intent")
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may replay."""
+        return request.user.has_perm("outbox.replay_intent")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whether this person may cancel."""
         return request.user.has_perm("outbox.cancel_intent")
 
-    @admin.action(description="Resend as a linked copy", permissions=["resend"])
-    def resend(self, request: HttpRequest, queryset: QuerySet[Intent]) -> None:
+    @admin.action(description="Resend as linked copies …", permissions=["resend"])
+    def resend(self, request: HttpRequest, queryset: QuerySet[Intent]) -> HttpResponse | None:
         """Enqueue a copy of each closed mail."""
-        self._each(request, queryset, "resent", self._resend_one)
+        return confirmed.act(self, request, queryset, "resend")
 
-    @admin.action(description="Cancel", permissions=["cancel"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Intent]) -> None:
+    @admin.action(description="Replay dead letters …", permissions=["replay"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[Intent]) -> HttpResponse | None:
+        """Send dead letters back to be tried again."""
+        return confirmed.act(self, request, queryset, "replay")
+
+    @admin.action(description="Cancel …", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Intent]) -> HttpResponse | None:
         """Cancel each mail that is not under way."""
-        self._each(request, queryset, "cancelled", self._cancel_one)
+        return confirmed.act(self, request, queryset, "cancel")
 
-    def _each(
-        self, request: HttpRequest, queryset: QuerySet[Intent], done: str, act: Callable[[HttpRequest, Intent], None]
-    ) -> None:
-        """Do it for each selected mail in a transaction of its own, and say how many it was refused for and why."""
-        count, refused = 0, set()
-        for intent in queryset:
-            try:
-                with transaction.atomic():
-                    act(request, intent)
-                    self.log_change(request, intent, done)
-                count += 1
-            except OutboxError as error:
-                refused.add(str(error))
-        if count:
-            self.message_user(request, f"{count} {done}.", messages.SUCCESS)
-        for reason in sorted(refused):
-            self.message_user(request, f"Not {done}: {reason}.", messages.WARNING)
 
-    def _resend_one(self, request: HttpRequest, intent: Intent) -> None:
-        intents.resend(intent, actor=request.user.get_username(), reason="from the admin")
-
-    def _cancel_one(self, request: HttpRequest, intent: Intent) -> None:
-        intents.cancel(intent, reason="from the admin", actor=request.user.get_username())
+def _unbroken(text: str) -> str:
+    """With spaces at which no line breaks."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _lookup(term: str) -> Q:
@@ -153,6 +205,71 @@ def _lookup(term: str) -> Q:
 
 @admin.register(Provider)
 class ProviderAdmin(ReadOnly):
-    """The breaker, the pause and the last tick, to look at."""
+    """The breaker, the pause and the last tick; the pause has a switch."""
 
     list_display = ["name", "opened_at", "reason", "probe_at", "window", "paused_at", "ticked_at"]
+
+    def get_urls(self) -> list[URLPattern]:
+        """The switch, before the admin's own pattern that takes everything for an id."""
+        own = [
+            path(f"{name}/", self.admin_site.admin_view(self._guarded(view)), name=f"outbox_{name}")
+            for name, view in (("pause", self.pause), ("resume", self.resume))
+        ]
+        return [*own, *super().get_urls()]
+
+    def _guarded(self, view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+        """Only for who may pause, and only by POST, in this order: others learn nothing."""
+
+        def guarded(request: HttpRequest) -> HttpResponse:
+            if not request.user.has_perm("outbox.pause_provider"):
+                raise PermissionDenied
+            return require_POST(view)(request)
+
+        return guarded
+
+    def pause(self, request: HttpRequest) -> HttpResponse:
+        """Stop dispatch."""
+        return self._switch(request, paused=True)
+
+    def resume(self, request: HttpRequest) -> HttpResponse:
+        """Let it go on."""
+        return self._switch(request, paused=False)
+
+    def _switch(self, request: HttpRequest, *, paused: bool) -> HttpResponse:
+        change, word = (breaker.pause, "paused") if paused else (breaker.resume, "resumed")
+        if change(request.user.get_username()):
+            self.log_change(request, Provider.objects.get(name=DEFAULT), word)
+            self.message_user(request, f"Dispatch is {word}.", messages.SUCCESS)
+        else:
+            self.message_user(request, f"Dispatch was {word} already.", messages.WARNING)
+        return redirect("admin:index")
+
+
+@admin.register(Errand)
+class ErrandAdmin(ReadOnly):
+    """What people asked for on many mails, and how far it is."""
+
+    list_display = ["created_at", "action", "actor", "show_progress", "changed", "reason"]
+    ordering = ["-pk"]
+    sortable_by = ()
+    fields = ["action", "actor", "reason", "include_unknown", "created_at", "touched_at", "finished_at"]
+
+    def has_view_permission(self, request: HttpRequest, obj: Errand | None = None) -> bool:
+        """Whoever may ask for one may see what became of it."""
+        asks = (f"outbox.{name}_intent" for name in ("resend", "replay", "cancel"))
+        return super().has_view_permission(request, obj) or any(map(request.user.has_perm, asks))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Errand]:
+        """Without the ids, which may be many."""
+        return super().get_queryset(request).defer("ids")  # type: ignore[no-any-return]
+
+    @display(description="progress", label={"finished": "success"})
+    def show_progress(self, errand: Errand) -> str:
+        """How much of it is done."""
+        return "finished" if errand.finished_at else f"{errand.done:,} of {errand.total:,}"
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Errand | None = None, **kwargs: Any
+    ) -> HttpResponse:
+        """The page of one errand, with its progress."""
+        return super().render_change_form(request, {**context, "errand": obj}, *args, obj=obj, **kwargs)  # type: ignore[no-any-return]

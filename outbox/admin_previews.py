@@ -28,11 +28,12 @@ _POLICY = (
     "frame-ancestors 'self'; sandbox"
 )
 _TYPES = {"html": "text/html", "txt": "text/plain", "eml": "text/plain"}
-_FRAME = """<iframe sandbox loading="lazy" src="{0}html" title="The mail" style="display:block;width:100%;\
+# Tabs without a script: links that open in the frame.
+_FRAME = """<p class="ob-tabs"><a href="{0}html" target="mail">HTML</a> <a href="{0}txt" target="mail">text</a> \
+<a href="{0}eml" target="mail">source</a></p>
+<iframe sandbox loading="lazy" src="{0}html" name="mail" title="The mail" style="display:block;width:100%;\
 max-width:640px;height:720px;border:1px solid #8886;border-radius:8px;background:#fff"></iframe>
-<p style="margin-top:8px"><a href="{0}html"><u>HTML</u></a>, <a href="{0}txt"><u>text</u></a>, \
-<a href="{0}eml"><u>source</u></a>: from what is stored; what is read only when the mail is sent, such as a code, is \
-made up.</p>"""
+<p style="margin-top:8px">From what is stored; what is read only when it is sent, such as a code, is made up.</p>"""
 
 
 class PreviewAdmin(ModelAdmin):  # type: ignore[misc]

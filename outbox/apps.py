@@ -18,3 +18,4 @@ class OutboxConfig(AppConfig):
         import_module("outbox.sandbox").current()
         for module in ("checks", "receivers"):
             import_module(f"outbox.{module}")
+        import_module("outbox.spans").connect()

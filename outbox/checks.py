@@ -8,7 +8,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
 from outbox import contract, kinds, sandbox
+from outbox.addresses import normalised
 from outbox.contract import Breach, Rule
+from outbox.errors import BadAddress
 
 # By rule: the id, what is wrong, and what to do about it.
 _WORDS = {
@@ -56,3 +58,14 @@ def mail_can_leave(**_: Any) -> Sequence[CheckMessage]:
     said = f"No mail will be sent: DEBUG is on and {settings.EMAIL_HOST}:{settings.EMAIL_PORT} may reach real people."
     hint = "Name your own address in EMAIL_SANDBOX_TO, or whom to allow in EMAIL_SANDBOX_ALLOW (* for everybody)."
     return [checks.Warning(said, hint=hint, id="outbox.W001")]
+
+
+@register
+def canary_has_an_address(**_: Any) -> Sequence[CheckMessage]:
+    """A canary that cannot be enqueued would raise the alarm for ever."""
+    try:
+        if settings.CANARY_TO:
+            normalised(settings.CANARY_TO)
+    except BadAddress as error:
+        return [Error(f"CANARY_TO: {error}", hint="Name a mailbox that takes everything.", id="outbox.E005")]
+    return []

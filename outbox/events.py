@@ -6,10 +6,10 @@ from django.db import transaction
 from django.dispatch import Signal
 
 enqueued = Signal()  # task_id, kind, recipient
-attempt_ended = Signal()  # task_id, kind, number, outcome, phase, code, state
+attempt_ended = Signal()  # task_id, kind, number, outcome, phase, code, state, seconds, trace
 lease_lost = Signal()  # what, intent_id: a task or lane came too late and did nothing
-delivered_late = Signal()  # task_id, number, closed
-rescued = Signal()  # task_id, state
+delivered_late = Signal()  # task_id, number, closed, trace
+rescued = Signal()  # task_id, state, and of an attempt its trace
 expired = Signal()  # task_id, state
 cancelled = Signal()  # intents, actor
 replayed = Signal()  # intents, actor

@@ -268,7 +268,7 @@ def replay(ids: Sequence[int], *, actor: str, reason: str = "replayed") -> Repla
 
 def _over(ids: Sequence[int]) -> dict[int, str]:
     """Of these dead letters those whose subject is over, and why: asked as when a mail is about to be sent."""
-    letters = Intent.objects.filter(pk__in=ids, state=State.DEAD, is_sample=False).order_by("kind")
+    letters = Intent.objects.filter(pk__in=ids, state=State.DEAD, is_sample=False).defer("payload").order_by("kind")
     found: dict[int, str] = {}
     for name, group in groupby(letters, key=lambda letter: letter.kind):
         mails = list(group)

@@ -100,7 +100,23 @@ class Kind:
         return filled
 
 
-__all__ = ["RAW", "Bound", "Kind", "Lacking", "Over", "Priority", "RetryPolicy", "Unbound", "get", "names", "register"]
+__all__ = [
+    "NOBODY",
+    "RAW",
+    "Bound",
+    "Kind",
+    "Lacking",
+    "Over",
+    "Priority",
+    "RetryPolicy",
+    "Unbound",
+    "get",
+    "names",
+    "register",
+]
+
+# What a binder says when the address turns out to be nobody's; such an intent is pruned after a day.
+NOBODY = Over("no active account has this address")
 
 # What other apps hand over finished: its rows carry the message itself, so there is nothing to render.
 RAW = Kind(name="message", variables=frozenset(), sample={})

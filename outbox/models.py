@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -10,6 +11,7 @@ from outbox.kinds import RAW, Priority
 from outbox.states import CLOSED, HELD, OPEN, State
 
 _HELD, _OPEN, _CLOSED = (sorted(states) for states in (HELD, OPEN, CLOSED))
+_RARE = [State.CANCELLED, State.EXPIRED]  # a list of these would walk past a million sent mails
 
 
 class Intent(models.Model):
@@ -50,6 +52,7 @@ class Intent(models.Model):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="copies", db_index=False
     )
     actor = models.CharField(max_length=254, blank=True, default="")  # who asked for this copy, cancel or replay
+    trace = models.JSONField(default=dict, db_default={}, blank=True, editable=False)  # the request that asked for it
 
     class Meta:
         """Constraints refuse what states.py does not know; each index names the query it serves."""
@@ -89,6 +92,8 @@ class Intent(models.Model):
             models.Index(name="intent_dead", fields=["closed_at"], condition=Q(state=State.DEAD)),
             models.Index(name="intent_recipient", fields=["recipient"]),
             models.Index(name="intent_message_id", fields=["message_id"], condition=Q(kind=RAW.name)),
+            models.Index(name="intent_list_kind", fields=["kind", "-id"]),
+            models.Index(name="intent_list_rare", fields=["state", "-id"], condition=Q(state__in=_RARE)),
             models.Index(name="intent_copies", fields=["resent_from"], condition=Q(resent_from__isnull=False)),
         ]
         permissions = [
@@ -125,10 +130,16 @@ class Attempt(models.Model):
             models.CheckConstraint(name="attempt_number_from_1", condition=Q(number__gte=1)),
             models.CheckConstraint(name="attempt_ends_after_start", condition=Q(ended_at__gte=F("started_at"))),
         ]
+        indexes = [models.Index(name="attempt_roll_up", fields=["ended_at"])]
 
     def __str__(self) -> str:
         """Its number and outcome."""
         return f"{self.number}: {self.outcome}"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.ended_at - self.started_at).total_seconds()
 
 
 class Provider(models.Model):
@@ -164,3 +175,77 @@ class Provider(models.Model):
     def __str__(self) -> str:
         """Its name."""
         return self.name
+
+
+class Minute(models.Model):
+    """How many attempts ended in one minute, by kind and outcome; written by rollup.py from the attempts."""
+
+    minute = models.DateTimeField()
+    kind = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=11)
+    count = models.PositiveIntegerField()
+    seconds = models.FloatField()  # of the delivered: the sum of their latencies
+    buckets = ArrayField(models.PositiveIntegerField())  # of the delivered: how many in each of histogram.BOUNDS
+
+    class Meta:
+        """A minute is counted once; the constraint's index finds a stretch of time."""
+
+        constraints = [models.UniqueConstraint(name="minute_once", fields=["minute", "kind", "outcome"])]
+
+    def __str__(self) -> str:
+        """What it counts."""
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.kind} {self.outcome}"
+
+
+class Total(models.Model):
+    """The sum of all minutes there ever were, by kind and outcome: counters that never fall."""
+
+    kind = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=11)
+    count = models.BigIntegerField()
+    seconds = models.FloatField()
+    buckets = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        """One row for each."""
+
+        constraints = [models.UniqueConstraint(name="total_once", fields=["kind", "outcome"])]
+
+    def __str__(self) -> str:
+        """What it counts."""
+        return f"{self.kind} {self.outcome}"
+
+
+class Errand(models.Model):
+    """One action that a person asked for on many intents; errands.py works through it in batches."""
+
+    action = models.CharField(max_length=6, choices=[(name, name) for name in ("resend", "replay", "cancel")])
+    ids = ArrayField(models.BigIntegerField())  # of the intents as they were found when the person confirmed
+    include_unknown = models.BooleanField(default=False)  # replay: also what may have arrived
+    reason = models.CharField(max_length=200, blank=True, default="")
+    actor = models.CharField(max_length=254)
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)  # how many of the ids were looked at; the next batch begins here
+    changed = models.PositiveIntegerField(default=0)
+    skipped = models.JSONField(default=dict)  # how many, by reason
+    created_at = models.DateTimeField(db_default=Now())
+    touched_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """What is not finished is found without a scan."""
+
+        indexes = [
+            models.Index(name="errand_unfinished", fields=["touched_at"], condition=Q(finished_at__isnull=True)),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="errand_done_iff_finished",
+                condition=Q(done=F("total"), finished_at__isnull=False)
+                | Q(done__lt=F("total"), finished_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        """What it does, and to how many."""
+        return f"{self.action} {self.total}"

@@ -5,17 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from outbox import breaker, sql
+from outbox import breaker, sql, sql_figures
+from outbox.counts import CAP
 from outbox.models import Intent, Provider
 from outbox.states import State
+
+_STOP = {"stop": CAP + 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a person on call asks first. `oldest_due` is how late the latest is; None when nothing is due."""
+    """What a person on call asks first. `oldest_due` is how late the latest is; None when nothing is due.
+
+    Counts stop one past CAP, whatever the size of the table.
+    """
 
     states: dict[str, int]
     due: int
@@ -28,7 +34,7 @@ class Status:
 
 def status() -> Status:
     """The outbox as it stands, by the database's clock."""
-    due, oldest = sql.rows(sql.DUE)[0]
+    due, oldest = sql.rows(sql_figures.DUE, _STOP)[0]
     gate = breaker.gate()
     provider = Provider.objects.get(name=breaker.DEFAULT)
     opening = "starting slowly" if gate.circuit.window is not None else "closed"
@@ -44,8 +50,8 @@ def status() -> Status:
 
 
 def by_state() -> dict[str, int]:
-    """How many intents are in each state."""
-    counted = dict(Intent.objects.values_list("state").annotate(Count("pk")).order_by())
+    """How many intents are in each state; like all counts it stops one past CAP."""
+    counted = dict(sql.rows(sql_figures.STATES, _STOP))
     return {state.value: counted.get(state.value, 0) for state in State}
 
 
@@ -73,6 +79,14 @@ class DeadLetters:
 
     def find(self) -> QuerySet[Intent]:
         """The dead letters, oldest first."""
+        found = self._all()
+        return found if self.include_unknown else found.filter(maybe_sent=False)
+
+    def left_out(self) -> int:
+        """How many more there are that may have arrived, and are not meant for that."""
+        return 0 if self.include_unknown else self._all().filter(maybe_sent=True).count()
+
+    def _all(self) -> QuerySet[Intent]:
         found = Intent.objects.filter(state=State.DEAD).order_by("pk")
         if self.since is not None:
             found = found.filter(closed_at__gte=Now() - self.since)
@@ -84,4 +98,4 @@ class DeadLetters:
             found = found.filter(reason__icontains=self.error)
         if self.ids:
             found = found.filter(task_id__in=self.ids)
-        return found if self.include_unknown else found.filter(maybe_sent=False)
+        return found

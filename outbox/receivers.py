@@ -33,7 +33,8 @@ _LEVELS = {
 
 def _write(event: Signal, facts: dict[str, Any]) -> None:
     name, level = _LEVELS[event]
-    shown = {key: str(value) for key, value in facts.items() if key != "recipient" and value is not None}
+    shown = {**facts.pop("trace", {})}  # by the request's id one search finds all that became of it
+    shown |= {key: str(value) for key, value in facts.items() if key != "recipient" and value is not None}
     if "recipient" in facts:
         shown["recipient"] = masked(facts["recipient"])
     getattr(log, level)(name, **shown)

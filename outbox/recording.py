@@ -1,6 +1,7 @@
 """Closes attempts that ended: lets the breaker see them, decides by the kind's policy, writes."""
 
 import random
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -135,6 +136,8 @@ def _closing(one: Ended, outcome: Outcome) -> Closing:
         task_id=begun.task_id,
         kind=begun.kind,
         excused=type(outcome) is not type(one.outcome),
+        trace=begun.trace,
+        seconds=round(time.monotonic() - one.started_at, 3) if one.started_at else None,
     )
 
 

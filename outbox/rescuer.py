@@ -56,7 +56,7 @@ def _rescue_sending(limit: int, *, skip: int = 0) -> int:
         lost = [_closing(row) for row in rows[skip:]]
         transitions.close(lost, RESCUER)
         for closing in lost:
-            events.announce(events.rescued, task_id=closing.task_id, state="sending")
+            events.announce(events.rescued, task_id=closing.task_id, state="sending", trace=closing.trace)
     return len(lost)
 
 
@@ -99,4 +99,5 @@ def _closing(row: dict[str, Any]) -> Closing:
         task_id=row["task_id"],
         kind=row["kind"],
         alone=True,
+        trace=row["trace"],
     )

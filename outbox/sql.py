@@ -36,16 +36,16 @@ def columns(items: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[st
 ENQUEUE = """
 INSERT INTO outbox_intent (task_id, kind, recipient, language, context, payload, owner, dedupe_key, message_id,
     priority, repeatable, is_sample, state, created_at, scheduled_at, due_at, expires_at, reason, attempts, spent,
-    data_begun, maybe_sent, alone, excused, resent_from_id, actor)
+    data_begun, maybe_sent, alone, excused, resent_from_id, actor, trace)
 SELECT task_id, kind, recipient, language, context, payload, owner, dedupe_key, message_id, priority, repeatable,
     is_sample, 'pending', now(), GREATEST(not_before, now()), GREATEST(not_before, now()),
-    GREATEST(not_before, now()) + lifetime, reason, 0, 0, false, false, false, false, resent_from, actor
+    GREATEST(not_before, now()) + lifetime, reason, 0, 0, false, false, false, false, resent_from, actor, trace
 FROM unnest(%(task_id)s::uuid[], %(kind)s::text[], %(recipient)s::text[], %(language)s::text[], %(context)s::jsonb[],
     %(payload)s::bytea[], %(owner)s::text[], %(dedupe_key)s::text[], %(message_id)s::text[], %(priority)s::smallint[],
     %(repeatable)s::boolean[], %(is_sample)s::boolean[], %(not_before)s::timestamptz[], %(lifetime)s::interval[],
-    %(reason)s::text[], %(resent_from)s::bigint[], %(actor)s::text[]) WITH ORDINALITY
+    %(reason)s::text[], %(resent_from)s::bigint[], %(actor)s::text[], %(trace)s::jsonb[]) WITH ORDINALITY
   AS given(task_id, kind, recipient, language, context, payload, owner, dedupe_key, message_id, priority, repeatable,
-    is_sample, not_before, lifetime, reason, resent_from, actor, place)
+    is_sample, not_before, lifetime, reason, resent_from, actor, trace, place)
 ORDER BY place
 ON CONFLICT (dedupe_key) WHERE state IN ('claimed', 'pending', 'sending') DO NOTHING
 RETURNING task_id, id, created_at, scheduled_at, due_at, expires_at, resent_from_id
@@ -90,7 +90,7 @@ SELECT id, lease_token, alone FROM taken ORDER BY due_at
 # What a lane, the policy and the close need of an attempt that has begun; in the order of transitions.Begun.
 BEGUN = """intent.id, intent.lease_token, intent.task_id, intent.kind, intent.recipient, intent.language,
   intent.context, intent.payload, intent.message_id, intent.repeatable, intent.is_sample, intent.attempts, intent.spent,
-  intent.alone, intent.excused, now() - intent.scheduled_at, intent.expires_at - now()"""
+  intent.alone, intent.excused, now() - intent.scheduled_at, intent.expires_at - now(), intent.trace"""
 
 # begin: many rows, each with a token of its own, in one round trip, returning what the lanes need.
 # A claim whose lease ran out is not begun: the rescuer may be at it.
@@ -220,7 +220,7 @@ FROM lost WHERE intent.id = lost.id RETURNING intent.task_id
 
 # rescue, second half: attempts whose holder is gone; policy decides, CLOSE writes.
 LOST_SENDING = """
-SELECT id, lease_token AS token, task_id, kind, attempts AS number, spent, repeatable, data_begun
+SELECT id, lease_token AS token, task_id, kind, attempts AS number, spent, repeatable, data_begun, trace
 FROM outbox_intent
 WHERE state = 'sending' AND lease_until < now() AND now() - pg_postmaster_start_time() > %(lease)s::interval
 ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -286,11 +286,6 @@ SPEND = """
 UPDATE outbox_provider SET rate_at = make_interval(secs => %(claimed)s / %(rate)s::float8)
   + GREATEST(rate_at, now() - make_interval(secs => %(burst)s / %(rate)s::float8))
 WHERE name = %(name)s
-"""
-
-# What is due and how late the latest is; what was handed over and is not begun counts as late, too.
-DUE = """
-SELECT count(*), now() - min(due_at) FROM outbox_intent WHERE state IN ('pending', 'claimed') AND due_at <= now()
 """
 
 # The catalogue's own tables have no models. A unique constraint with a condition is an index there.

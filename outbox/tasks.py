@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
@@ -13,11 +14,13 @@ from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
-from outbox import breaker, conf, dispatcher, transport
+from outbox import breaker, canary, conf, dispatcher, errands, pruner, rollup, transport
 from outbox.lanes import Lanes
 from outbox.sender import Sender
 from outbox.transitions import Claim
 
+_PRUNE_FOR = timedelta(seconds=30)  # then other tasks of the queue get their turn
+_ERRAND_SLICE_S = 2
 TICK_EXPIRES_S = 30  # a tick that waited longer says nothing that the next does not, and claims are lost by then
 # Shared with the pool's processes by fork. Without a lock, which a process killed while it holds it would never free.
 _stopping = RawValue("b", 0)
@@ -49,6 +52,52 @@ def send(claims: Sequence[tuple[int, str]] = (), alone: bool = False) -> None:
 def probe() -> None:
     """Try to connect to the provider without a mail, and tell the breaker."""
     breaker.probed(transport.build().probe())
+
+
+@shared_task(name="outbox.prune", ignore_result=True)
+def prune() -> None:
+    """Delete what is past its retention, a while at a time."""
+    rollup.prune()
+    if not pruner.prune(_PRUNE_FOR).finished:
+        _published(prune)
+
+
+@shared_task(name="outbox.roll_up", expires=TICK_EXPIRES_S, ignore_result=True)
+def roll_up() -> None:
+    """Count the minutes that are over."""
+    rollup.catch_up()
+
+
+@shared_task(name="outbox.canary", expires=TICK_EXPIRES_S, ignore_result=True)
+def send_canary() -> None:
+    """Enqueue a canary, unless one is under way."""
+    canary.enqueue()
+
+
+@shared_task(name="outbox.run_errand", ignore_result=True)
+def run_errand(errand_id: int) -> None:
+    """Work on what a person asked for, a while at a time."""
+    ends = time.monotonic() + _ERRAND_SLICE_S
+    while not errands.step(errand_id).finished:
+        if time.monotonic() > ends:
+            _published(run_errand, errand_id)
+            return
+
+
+@shared_task(name="outbox.resume_errands", expires=TICK_EXPIRES_S, ignore_result=True)
+def resume_errands() -> None:
+    """Start again what lost its worker or its message."""
+    for errand_id in errands.stale():
+        _published(run_errand, errand_id)
+
+
+def start_errand(errand_id: int) -> bool:
+    """Ask a worker to do it; False when the broker is away, and beat will ask once it is back."""
+    try:
+        _published(run_errand, errand_id)
+    except OSError:
+        return False
+    return True
 
 
 def _hand_over(claims: Sequence[Claim]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from psycopg.types.json import Jsonb
 
-from outbox import events, sql
+from outbox import events, sql, tracing
 from outbox.outcomes import NAMES, Delivered, Outcome
 from outbox.policy import Bury, Cancel, Decision, Finish, RetryAfter
 from outbox.states import LATE_DELIVERED, State
@@ -46,6 +46,7 @@ class Begun:
     excused: bool
     age: timedelta
     remaining: timedelta
+    trace: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def claim(self) -> Claim:
@@ -65,6 +66,8 @@ class Closing:
     kind: str
     alone: bool = False  # it took its worker with it: begin it alone next time
     excused: bool = False
+    trace: Mapping[str, str] = field(default_factory=dict)
+    seconds: float | None = None  # how long it took, as far as its holder is there to tell
 
 
 _CLOSE_COLUMNS = (
@@ -72,25 +75,15 @@ _CLOSE_COLUMNS = (
     *("phase", "outcome", "code", "enhanced", "text"),
 )
 _ENQUEUE_COLUMNS = (
-    *(
-        "task_id",
-        "kind",
-        "recipient",
-        "language",
-        "context",
-        "payload",
-        "owner",
-        "dedupe_key",
-        "message_id",
-        "priority",
-    ),
-    *("repeatable", "is_sample", "not_before", "lifetime", "reason", "resent_from", "actor"),
+    *("task_id", "kind", "recipient", "language", "context", "payload", "owner", "dedupe_key", "message_id"),
+    *("priority", "repeatable", "is_sample", "not_before", "lifetime", "reason", "resent_from", "actor", "trace"),
 )
 
 
 def enqueue(given: Sequence[Mapping[str, Any]]) -> dict[UUID, dict[str, Any]]:
     """Write pending intents; by task id what the database filled in (a taken dedupe key writes nothing)."""
-    as_json = [{**row, "context": Jsonb(row["context"])} for row in given]
+    trace = Jsonb(tracing.carried())
+    as_json = [{**row, "context": Jsonb(row["context"]), "trace": trace} for row in given]
     written = sql.records(sql.ENQUEUE, sql.columns(as_json, _ENQUEUE_COLUMNS))
     return {row["task_id"]: row for row in written}
 
@@ -128,7 +121,7 @@ def _read(context: str) -> dict[str, Any] | None:
 
 def begun_of(row: Sequence[Any]) -> Begun:
     """The attempt from the columns of sql.BEGUN."""
-    return Begun(*(*row[:6], _read(row[6]), *row[7:]))
+    return Begun(*(*row[:6], _read(row[6]), *row[7:-1], _read(row[-1]) or {}))
 
 
 def still_held(claims: Collection[Claim], state: State) -> list[Claim]:
@@ -214,6 +207,8 @@ def announce_end(closing: Closing) -> None:
         phase=closing.outcome.phase.value,
         code=closing.outcome.reply.code,
         state=_effect(closing.decision)[0].value,
+        seconds=closing.seconds,
+        trace=closing.trace,
     )
 
 
@@ -235,7 +230,9 @@ def delivered_late(closing: Closing, worker: str) -> bool:
         },
     )
     for _, closed in found:
-        events.announce(events.delivered_late, task_id=closing.task_id, number=closing.number, closed=closed)
+        events.announce(
+            events.delivered_late, task_id=closing.task_id, number=closing.number, closed=closed, trace=closing.trace
+        )
     return bool(found) or not sql.rows(sql.EXISTS, {"id": closing.claim.intent_id})  # what is gone is not waited for
 
 
@@ -254,7 +251,8 @@ def rescue_claimed(lease: timedelta, limit: int) -> int:
 
 def lost_sending(lease: timedelta, limit: int) -> list[dict[str, Any]]:
     """Attempts whose holder is gone, locked until the transaction ends."""
-    return sql.records(sql.LOST_SENDING, {"lease": lease, "limit": limit})
+    found = sql.records(sql.LOST_SENDING, {"lease": lease, "limit": limit})
+    return [{**row, "trace": _read(row["trace"]) or {}} for row in found]
 
 
 def expire(limit: int) -> int:

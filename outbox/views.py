@@ -1,11 +1,14 @@
 """Where a mail stands, for its owner; and health, for machines."""
 
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.permissions import IsAuthenticated
@@ -13,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from outbox import queries
+from outbox import exposition, queries
 from outbox.models import Intent
 from outbox.states import State
 
@@ -85,3 +88,26 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     if missing:
         return JsonResponse({"status": "error", "reason": "migrations missing"}, status=503)
     return JsonResponse({"status": "ok"})
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Figures for Prometheus, to whoever has the token or asks from an allowed network."""
+    if not (settings.DEBUG or _has_token(request) or _is_inside(request)):
+        return HttpResponse("METRICS_TOKEN as a bearer token, or an address in METRICS_ALLOW\n", status=403)
+    return HttpResponse(exposition.text(), content_type=exposition.CONTENT_TYPE)
+
+
+def _has_token(request: HttpRequest) -> bool:
+    given = request.headers.get("Authorization", "")
+    return bool(settings.METRICS_TOKEN) and constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}")
+
+
+def _is_inside(request: HttpRequest) -> bool:
+    """Whoever comes through a proxy has the proxy's address, so a network vouches only for those who do not."""
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    try:
+        address = ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:  # a Unix socket has none
+        return False
+    return any(address in network for network in settings.METRICS_ALLOW)

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 _EVERY_S = 0.2
 _WARM_UP_S = 6  # processes have started by then
@@ -42,17 +43,21 @@ def _naive() -> Ask:
     return ask
 
 
+def _note(asked: dict[str, float], to: str) -> None:
+    asked[to] = time.time()
+
+
 def main(count: int, way: str, *, nudged: bool) -> None:
     """Ask at an even pace; the moment counted is that of the commit."""
     ask = _naive() if way == "naive" else _ours(nudged=nudged)
     time.sleep(_WARM_UP_S)
-    asked = {}
+    asked: dict[str, float] = {}
     began = time.monotonic()
     for number in range(count):
         # A step that shares no beat with the tick, so that every phase of it is met.
         time.sleep(max(0, began + number * (_EVERY_S + 0.0137) - time.monotonic()))
         to = f"person{number}@example.com"
-        ask(to, lambda to=to: asked.update({to: time.time()}))
+        ask(to, partial(_note, asked, to))
     time.sleep(1)  # a web process does not end right after a commit, and with it its nudge
     print(json.dumps(asked))
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -27,6 +28,7 @@ class Client:
 
     host: str
     port: int
+    headers: Mapping[str, str] = field(default_factory=dict)  # sent with every request
 
     def get(self, path: str, token: str = "") -> Answer:
         """Ask for a page."""
@@ -53,6 +55,7 @@ class Client:
 
     def _ask(self, method: str, path: str, body: dict[str, str], token: str) -> Answer:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
+        headers |= self.headers
         if token:
             headers["Authorization"] = f"Token {token}"
         started = time.perf_counter()

@@ -265,7 +265,7 @@ def running_rig() -> Iterator[Rig]:
 
 
 def _assembled(stack: Stack, smtp: SmtpServer) -> Rig:
-    env = _environment(stack, smtp)
+    env = environment(stack, smtp)
     folder = stack.place.folder
     return Rig(
         stack=stack,
@@ -277,7 +277,8 @@ def _assembled(stack: Stack, smtp: SmtpServer) -> Rig:
     )
 
 
-def _environment(stack: Stack, smtp: SmtpServer) -> dict[str, str]:
+def environment(stack: Stack, smtp: SmtpServer) -> dict[str, str]:
+    """What the project's processes are told."""
     return clean_environment(
         DJANGO_SETTINGS_MODULE="tests.settings",  # the project's, with a cheap password hasher
         SECRET_KEY=secrets.token_urlsafe(50),

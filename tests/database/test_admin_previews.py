@@ -77,7 +77,7 @@ def test_the_page_of_an_intent_shows_its_mail_in_a_frame(viewer):
 
     assert f'<iframe sandbox loading="lazy" src="{mail_of(intent)}"' in page
     for part in ("html", "txt", "eml"):
-        assert f'<a href="{mail_of(intent, part)}"><u>' in page
+        assert f'<a href="{mail_of(intent, part)}" target="mail">' in page
 
 
 @every_part
@@ -130,7 +130,8 @@ def test_looking_changes_nothing(viewer, django_assert_num_queries):
     intent = make_intent(context={"name": "Omar"})
     before = Intent.objects.filter(pk=intent.pk).values().get()
 
-    with django_assert_num_queries(5):  # the session, the person, the permissions of the person and its groups, the row
+    # The session, the person, its permissions and those of its groups, the row, and the context, which lists leave out.
+    with django_assert_num_queries(6):
         viewer.get(mail_of(intent))
 
     assert Intent.objects.filter(pk=intent.pk).values().get() == before

@@ -430,6 +430,8 @@ def test_the_end_of_an_attempt_is_announced_with_what_followed(heard):
             "phase": "envelope",
             "code": 452,
             "state": "pending",
+            "seconds": None,
+            "trace": {},
         }
     ]
 

@@ -12,139 +12,15 @@ from django.contrib.postgres.functions import TransactionNow as Now
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from outbox import counts, doctor, pruner, queries
 from outbox.models import Intent, Provider
 from outbox.states import State
-from tests.database.outbox_steps import MINUTE, NOTHING, SECOND, eventually, provider, reread, states
+from tests.database.command_steps import complaint, dead, run
+from tests.database.outbox_steps import MINUTE, NOTHING, SECOND, eventually, provider, states
 from tests.factories import make_intent
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
-
-
-def run(*words):
-    """What the command printed; its errors too when it ends with one."""
-    out, err = StringIO(), StringIO()
-    call_command(*words, stdout=out, stderr=err)
-    return out.getvalue()
-
-
-def complaint(*words):
-    with pytest.raises(CommandError) as told:
-        run(*words)
-    assert told.value.returncode == 1
-    return str(told.value)
-
-
-def dead(*, died=NOTHING, **columns):
-    return make_intent(State.DEAD, closed_at=Now() - died, **columns)
-
-
-def pending():
-    return set(Intent.objects.filter(state="pending").values_list("pk", flat=True))
-
-
-# replay_failures
-
-
-def test_replaying_sends_dead_letters_back_and_leaves_the_rest():
-    letters = [dead(reason="550 no such user") for _ in range(3)]
-    others = [make_intent(state) for state in sorted(set(State) - {State.DEAD, State.PENDING})]
-    before = [reread(intent).state for intent in others]
-
-    assert "replayed 3 dead letters, skipped 0" in run("replay_failures")
-    assert pending() == {intent.pk for intent in letters}
-    assert [reread(intent).state for intent in others] == before
-    assert {reread(intent).actor for intent in letters} == {"replay_failures"}
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--since", "2h"], {"young", "middle"}),
-        (["--until", "10m"], {"middle", "old"}),
-        (["--since", "2h", "--until", "10m"], {"middle"}),
-        (["--kind", "welcome"], {"young", "old"}),
-        (["--kind", "nonesuch"], set()),
-        (["--error", "NO SUCH user"], {"old"}),
-        (["--error", "100%"], {"middle"}),
-        (["--error", "_"], set()),
-        (["--limit", "1"], {"young"}),
-        (["--limit", "0"], set()),
-        (["--kind", "welcome", "--limit", "5"], {"young", "old"}),
-    ],
-    ids=" ".join,
-)
-def test_only_the_dead_letters_that_are_meant_are_replayed(words, expected):
-    letters = {
-        "young": dead(died=MINUTE),
-        "middle": dead(died=HOUR, kind="password_changed", reason="mailbox 100% full", context={}),
-        "old": dead(died=3 * HOUR, reason="5.1.1 No such user"),
-    }
-    counted = run("replay_failures", "--dry-run", *words)
-    assert states() == ["dead"] * 3
-    assert f"would replay {len(expected)} of" in counted
-
-    run("replay_failures", *words)
-    assert {name for name, intent in letters.items() if intent.pk in pending()} == expected
-
-
-def test_single_letters_can_be_named():
-    first, second, third = dead(), dead(), dead()
-    run("replay_failures", "--id", str(first.task_id), str(third.task_id))
-
-    assert pending() == {first.pk, third.pk}
-    assert second.state == "dead"
-
-
-def test_what_may_have_arrived_is_replayed_only_when_asked_for():
-    unknown = dead(maybe_sent=True)
-    run("replay_failures")
-    assert pending() == set()
-
-    run("replay_failures", "--include-unknown")
-    assert pending() == {unknown.pk}
-
-
-def test_what_is_skipped_is_counted_by_reason():
-    dead()
-    for _ in range(2):
-        dead(expires_in=NOTHING)
-    printed = run("replay_failures")
-
-    assert printed == "replayed 1 dead letters, skipped 2\n  2: past its lifetime\n"
-
-
-def test_a_dry_run_counts_by_kind_and_changes_nothing():
-    for kind in ("welcome", "welcome", "password_changed"):
-        dead(kind=kind)
-    printed = run("replay_failures", "--dry-run")
-
-    assert printed == "password_changed: 1\nwelcome: 2\nwould replay 3 of 3 dead letters (dry run)\n"
-    assert states() == ["dead"] * 3
-
-
-def test_more_than_a_batch_is_replayed_and_what_is_skipped_ends_no_batch(monkeypatch):
-    monkeypatch.setattr("outbox.management.commands.replay_failures._BATCH", 2)
-    for number in range(7):
-        dead(expires_in=NOTHING if number in (0, 1) else HOUR)
-
-    assert "replayed 5 dead letters, skipped 2" in run("replay_failures")
-
-
-def test_replaying_again_replays_nothing_more():
-    dead()
-    run("replay_failures")
-
-    assert "replayed 0 dead letters" in run("replay_failures")
-
-
-@pytest.mark.parametrize("words", [["--since", "yesterday"], ["--id", "7"], ["--limit", "many"], ["--limit", "-1"]])
-def test_what_is_not_understood_is_refused_before_anything_happens(words):
-    dead()
-    with pytest.raises(CommandError):
-        run("replay_failures", *words)
-
-    assert states() == ["dead"]
 
 
 # test_email_tasks
@@ -323,6 +199,33 @@ def test_what_is_wrong_is_no_error_unless_it_is_asked_for():
     assert status()["oldest_due"] == 3600.0
 
 
+@pytest.mark.parametrize("state", sorted(State))
+def test_counts_stop_and_say_so(monkeypatch, state):
+    monkeypatch.setitem(queries._STOP, "stop", 3)
+    monkeypatch.setattr(counts, "CAP", 2)
+    for _ in range(5):
+        make_intent(state, due_in=-SECOND)
+
+    assert status()["states"][state] == 3
+    assert "more than 2" in run("outbox_status")
+    assert status()["due"] == (3 if state in {State.PENDING, State.CLAIMED} else 0)
+
+
+def test_what_looks_like_markup_is_shown_as_it_is():
+    make_intent(State.DEAD, reason="[/red] :boom: [bold]no")
+
+    assert "[/red] :boom: [bold]no" in run("outbox_status")
+
+
+def test_a_database_that_does_not_answer_is_told_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(queries, "status", lambda: connection.cursor().execute("SELECT 1 FROM nowhere"))
+    with pytest.raises(CommandError) as told:
+        run("outbox_status", "--check")
+
+    assert told.value.returncode == 2
+    assert str(told.value).startswith("the database does not answer: ")
+
+
 def test_the_status_costs_the_same_whatever_the_size_of_the_table(django_assert_max_num_queries):
     for _ in range(20):
         make_intent()
@@ -355,8 +258,48 @@ def test_the_doctor_names_what_is_broken_and_fails():
     with suppress(CommandError):
         run("outbox_doctor")
 
-    err = StringIO()
+    out = StringIO()
     with pytest.raises(CommandError):
-        call_command("outbox_doctor", stderr=err)
-    assert str(lost.task_id) in err.getvalue()
-    assert str(uuid4()) not in err.getvalue()
+        call_command("outbox_doctor", stdout=out)
+    assert str(lost.task_id) in out.getvalue()
+    assert str(uuid4()) not in out.getvalue()
+
+
+# For machines
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["replay_failures"], {"replayed": 1, "skipped": 0, "why_skipped": {}, "interrupted": False}),
+        (["replay_failures", "--dry-run"], {"would_replay": 1, "found": 1, "by_kind": {"welcome": 1}, "left_out": 0}),
+        (["outbox_pause"], {"paused": True, "changed": True}),
+        (["outbox_resume"], {"paused": False, "changed": False}),
+        (["outbox_prune"], {"deleted": 0, "would_delete": 0, "by_reason": dict.fromkeys(pruner._past(), 0)}),
+        (["outbox_doctor"], {"invariants": len(doctor.names()), "broken": []}),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_every_command_answers_in_json(words, expected):
+    dead()
+
+    assert json.loads(run(*words, "--json")) == expected
+
+
+def test_samples_and_previews_are_told_in_json(tmp_path):
+    told = json.loads(run("test_email_tasks", "--email", "layla@example.com", "--task", "welcome", "--json"))
+    assert told == {"enqueued": [{"kind": "welcome", "task_id": str(Intent.objects.get().task_id)}]}
+
+    written = json.loads(run("test_email_tasks", "--preview", str(tmp_path), "--json"))
+    assert written == {"written": 8, "index": str(tmp_path / "index.html")}
+
+
+def test_what_is_broken_is_told_in_json_and_fails():
+    lost = make_intent(attempts=0)
+    Intent.objects.update(attempts=1)
+    out = StringIO()
+    with pytest.raises(CommandError):
+        call_command("outbox_doctor", "--json", stdout=out, stderr=StringIO())
+
+    [broken] = json.loads(out.getvalue())["broken"]
+    assert (broken["count"], broken["examples"]) == (1, [str(lost.task_id)])

@@ -188,7 +188,7 @@ def test_a_late_delivered_is_announced_with_whether_it_closed_the_intent(heard):
     begun = lost()
     record((begun, delivered()))
 
-    assert heard.of("delivered_late") == [{"task_id": begun.task_id, "number": 1, "closed": True}]
+    assert heard.of("delivered_late") == [{"task_id": begun.task_id, "number": 1, "closed": True, "trace": {}}]
 
 
 @own_transactions

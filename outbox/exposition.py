@@ -1,0 +1,79 @@
+"""The figures in the form that Prometheus reads. Every name is in ops/monitoring too: a test compares them."""
+
+import math
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from outbox import figures
+from outbox.counts import CAP
+from outbox.histogram import BOUNDS
+from outbox.models import Total
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+def text() -> bytes:
+    """All metrics as they are now; they come from PostgreSQL, so every web process tells the same."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Outbox())
+    return generate_latest(registry)
+
+
+class _Outbox(Collector):
+    def collect(self) -> Iterator[Metric]:
+        """Each metric with its samples."""
+        flow = figures.flow()
+        yield from _backlog(flow)
+        yield from _dispatch(flow)
+        yield from _counters([*figures.totals()])
+        if flow.canary_age is not None:
+            said = "Since the last canary was accepted; +Inf when none was."
+            yield GaugeMetricFamily("outbox_canary_age_seconds", said, value=flow.canary_age)
+
+
+def _backlog(flow: figures.Flow) -> Iterator[Metric]:
+    capped = f"counted up to {CAP}"
+    yield GaugeMetricFamily("outbox_due", f"Mails that are due now, {capped}.", value=min(flow.due, CAP))
+    yield GaugeMetricFamily(
+        "outbox_oldest_due_seconds", "How late the latest due mail is; 0 when none is.", value=flow.oldest_due or 0
+    )
+    by_state = GaugeMetricFamily("outbox_intents", f"Open mails, {capped}.", labels=["state", "kind"])
+    for row in flow.open:
+        by_state.add_metric([row.state, row.kind], row.count)
+    yield by_state
+    yield GaugeMetricFamily(
+        "outbox_dead_letters", f"Mails that somebody must look at, {capped}.", value=min(flow.dead, CAP)
+    )
+
+
+def _dispatch(flow: figures.Flow) -> Iterator[Metric]:
+    provider, age = flow.provider, flow.tick_age
+    yield GaugeMetricFamily("outbox_breaker_open", "1 while the provider is away.", value=bool(provider.opened_at))
+    yield GaugeMetricFamily("outbox_starting_slowly", "1 after it came back.", value=provider.window is not None)
+    yield GaugeMetricFamily("outbox_paused", "1 while a person stopped dispatch.", value=bool(provider.paused_at))
+    yield GaugeMetricFamily(
+        "outbox_tick_age_seconds", "Since the last tick of the dispatcher.", value=math.inf if age is None else age
+    )
+
+
+def _counters(totals: list[Total]) -> Iterator[Metric]:
+    ended = CounterMetricFamily("outbox_attempts", "Attempts that ended.", labels=["kind", "outcome"])
+    for total in totals:
+        ended.add_metric([total.kind, total.outcome], total.count)
+    yield ended
+    took = HistogramMetricFamily(
+        "outbox_delivery_seconds", "From when a mail was first due until the provider accepted it.", labels=["kind"]
+    )
+    for total in totals:
+        if total.outcome == "delivered":
+            took.add_metric([total.kind], _cumulative(total.buckets), total.seconds)
+    yield took
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+    return list(zip(bounds, accumulate(buckets), strict=True))
