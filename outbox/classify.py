@@ -26,7 +26,8 @@ def reply(code: int | None, text: bytes | str) -> Reply:
 
 def clean(text: str) -> str:
     """One line without NUL, control characters and half characters, of at most 500 letters."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    shown = text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
+    line = " ".join(shown.split())
     return line[:_LONGEST_TEXT] or "no reason given"
 
 

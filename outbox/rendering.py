@@ -27,6 +27,7 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     StrictUndefined,
+    Template,
     TemplateAssertionError,
     nodes,
     pass_eval_context,
@@ -66,11 +67,17 @@ def render(name: str, language: str, context: Mapping[str, object]) -> Rendered:
         jinja2.TemplateError: a template is missing or wrong, or a variable is not in the context.
     """
     used = supported(language)
-    environment = environment_for(used)
-    subject, text, html = (
-        environment.get_template(f"{name}/{part}").render(context) for part in ("subject.txt", "body.txt", "body.html")
-    )
+    find = _load if settings.DEBUG else _loaded  # in development a change of a template is seen at once
+    subject, text, html = (template.render(context) for template in find(name, used))
     return Rendered(subject=_one_line(subject), text=text.strip() + "\n", html=html, language=used)
+
+
+def _load(name: str, language: str) -> tuple[Template, ...]:
+    environment = environment_for(language)
+    return tuple(environment.get_template(f"{name}/{part}") for part in ("subject.txt", "body.txt", "body.html"))
+
+
+_loaded = lru_cache(maxsize=256)(_load)
 
 
 def supported(language: str) -> str:
@@ -118,6 +125,7 @@ def _forget(*, setting: str, **_others: object) -> None:
     """Tests change settings; a process never does."""
     if setting in {"EMAIL_BRAND", "TEMPLATES", "LOCALE_PATHS"}:
         _environment.cache_clear()
+        _loaded.cache_clear()
         _plural.cache_clear()
 
 

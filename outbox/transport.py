@@ -1,6 +1,5 @@
 """Hands one message to the provider and returns an outcome; with its client in smtp.py the only network code."""
 
-import re
 import smtplib
 import socket
 import time
@@ -27,7 +26,6 @@ _START_MAIL = 354
 _CLOSING = 421
 _IDLE_LIMIT_S = 30.0  # providers close idle connections after a minute or more; ours go first
 _CRLF = b"\r\n"
-_LEADING_DOT = re.compile(rb"(?m)^\.")
 
 Permit = Callable[[], bool]  # asked right before DATA, and again after a slow answer to it: may this mail still go out?
 NOT_OURS = Reply(text="not handed over: the lease could not be renewed in time")
@@ -217,9 +215,8 @@ def _envelope(smtp: Client, mail: Mail) -> None:
 def _on_the_wire(data: bytes) -> bytes:
     """The message dot-stuffed (RFC 5321 section 4.5.2), its last line ended, and the final dot."""
     ended = data if data.endswith(_CRLF) else data + _CRLF
-    if ended.startswith(b".") or b"\n." in ended:
-        ended = _LEADING_DOT.sub(b"..", ended)
-    return ended + b"." + _CRLF
+    dot = b"." if ended.startswith(b".") else b""
+    return dot + ended.replace(b"\n.", b"\n..") + b"." + _CRLF
 
 
 def _is_default(sender: str) -> bool:
