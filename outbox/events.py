@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.dispatch import Signal
 
 enqueued = Signal()  # task_id, kind, recipient
@@ -25,4 +25,7 @@ broke = Signal()  # where, error: an error of ours that was caught at a guard
 
 def announce(event: Signal, **facts: object) -> None:
     """Tell listeners after commit; a failing listener cannot undo the work."""
-    transaction.on_commit(partial(event.send_robust, sender=None, **facts))
+    if connection.in_atomic_block:
+        transaction.on_commit(partial(event.send_robust, sender=None, **facts))
+    else:
+        event.send_robust(sender=None, **facts)

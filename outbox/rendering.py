@@ -74,7 +74,10 @@ def render(name: str, language: str, context: Mapping[str, object]) -> Rendered:
 
 def _load(name: str, language: str) -> tuple[Template, ...]:
     environment = environment_for(language)
-    return tuple(environment.get_template(f"{name}/{part}") for part in ("subject.txt", "body.txt", "body.html"))
+    found = tuple(environment.get_template(f"{name}/{part}") for part in ("subject.txt", "body.txt", "body.html"))
+    for template in found:
+        template.globals = dict(template.globals)  # copied for each mail, and the chain that Jinja makes copies slowly
+    return found
 
 
 _loaded = lru_cache(maxsize=256)(_load)
