@@ -74,14 +74,9 @@ class Lanes:
         self.flights: dict[UUID, Flight] = {}  # by token: a late one may share its intent with a newer
         self._unrecorded: dict[UUID, tuple[_Lane, bool]] = {}  # landed: the lane, and whether it is connected
 
-    @property
-    def free(self) -> int:
-        """How many more mails may be started now."""
-        return max(0, self.limit - len(self.flights) - len(self._unrecorded))
-
-    def landed(self, tokens: Iterable[UUID]) -> int:
-        """How many lanes become free when these are recorded."""
-        return len(self._unrecorded.keys() & set(tokens))
+    def room(self, tokens: Iterable[UUID] = ()) -> int:
+        """How many more mails may be started, now or when these are recorded."""
+        return max(0, self.limit - len(self.flights) - len(self._unrecorded.keys() - set(tokens)))
 
     def release(self, tokens: Iterable[UUID]) -> None:
         """These are recorded: only now may their lanes take another mail, the connected ones first."""

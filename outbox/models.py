@@ -87,7 +87,9 @@ class Intent(models.Model):
             models.Index(  # so small that no statistics, however old, lead the planner elsewhere
                 name="intent_urgent", fields=["due_at"], condition=Q(state=State.CLAIMED, priority=0)
             ),
-            models.Index(name="intent_expire", fields=["expires_at"], condition=Q(state__in=_OPEN)),
+            models.Index(  # by its second condition of no use to a claim, whatever the planner thinks of its size
+                name="intent_expiry", fields=["expires_at"], condition=Q(state__in=_OPEN, closed_at__isnull=True)
+            ),
             models.Index(name="intent_prune", fields=["closed_at"], condition=Q(state__in=_CLOSED)),
             models.Index(name="intent_dead", fields=["closed_at"], condition=Q(state=State.DEAD)),
             models.Index(name="intent_recipient", fields=["recipient"]),

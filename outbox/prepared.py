@@ -13,6 +13,7 @@ from django.db import connection
 from psycopg import ClientCursor, Connection, errors
 from psycopg.rows import tuple_row
 
+_TRIES = 4  # a pooler may change servers between any two of them
 _taught: WeakKeyDictionary[Connection[Any], set[str]] = WeakKeyDictionary()
 
 
@@ -22,6 +23,7 @@ class Prepared:
     def __init__(self, statement: str, **types: str) -> None:
         """Nothing happens until it is run."""
         digest = hashlib.sha256(statement.encode()).hexdigest()[:16]
+        self.names = tuple(types)
         numbers = {name: f"${place}" for place, name in enumerate(types, 1)}
         self._name = f"outbox_{digest}"
         self._prepare = f"PREPARE {self._name} ({', '.join(types.values())}) AS {statement % numbers};"
@@ -33,15 +35,20 @@ class Prepared:
         connection.ensure_connection()
         raw: Connection[Any] = connection.connection
         names = _taught.setdefault(raw, set())
+        teach = self._name not in names
+        names.add(self._name)
         with connection.wrap_database_errors, ClientCursor(raw, row_factory=tuple_row) as cursor:
-            try:
-                return self._run(cursor, params, teach=self._name not in names)
-            except errors.DuplicatePreparedStatement:  # a pooler: somebody else taught this server
-                return self._run(cursor, params, teach=False)
-            except errors.InvalidSqlStatementName:  # a pooler: another server than last time
-                return self._run(cursor, params, teach=True)
-            finally:
-                names.add(self._name)
+            for _ in range(_TRIES):
+                try:
+                    return self._run(cursor, params, teach=teach)
+                except errors.DuplicatePreparedStatement:  # a pooler: somebody else taught this server
+                    teach = False
+                except errors.InvalidSqlStatementName:  # a pooler: another server than last time
+                    teach = True
+                except errors.FeatureNotSupported:  # a migration changed a column since it was planned
+                    cursor.execute(f"DEALLOCATE {self._name}".encode())
+                    teach = True
+            return self._run(cursor, params, teach=teach)
 
     def _run(self, cursor: ClientCursor[tuple[Any, ...]], params: Mapping[str, Any], *, teach: bool) -> list[Any]:
         cursor.execute((self._prepare.replace("%", "%%") + self._execute if teach else self._execute), params)

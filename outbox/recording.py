@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
 from outbox import breaker, conf, events, kinds, transitions, turn
 from outbox.circuit import Result
@@ -64,8 +64,16 @@ def record_quickly(ended: Sequence[Ended], wanted: Wanted, worker: str) -> tuple
     if turned is None:
         return None
     missed = [closing for closing in closings if closing.claim.token not in turned.closed]
-    late = _settled_late(missed, worker) if missed else set()
-    return Recorded(tokens=turned.closed | late), turned.begun
+    return Recorded(tokens=turned.closed | _settled_if_possible(missed, worker)), turned.begun
+
+
+def _settled_if_possible(missed: Sequence[Closing], worker: str) -> set[UUID]:
+    """What was begun in the same turn is committed and needs its lanes, whatever becomes of these."""
+    try:
+        return _settled_late(missed, worker) if missed else set()
+    except DatabaseError as error:
+        events.announce(events.broke, where="late", error=type(error).__name__)
+        return set()
 
 
 def record_one_by_one(ended: Iterable[Ended], worker: str) -> Recorded:

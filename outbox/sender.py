@@ -96,7 +96,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001  (one bad row: nothing was written; row by row, and none is begun)
             events.announce(events.broke, where="turn", error=type(error).__name__)
             recorded, begun = recording.record_one_by_one(self._ended, self.worker), []
-            self._waiting = waiting
+            self._waiting, self._quick = waiting, False
             self._give_back(waiting)
         self._settle(recorded)
         self._launch(begun, sent_at)
@@ -116,7 +116,9 @@ class Sender:
             return None
         begun = {one.intent_id for one in turned[1]}
         self._waiting = [claim for claim in self._waiting if claim.intent_id not in begun]
-        self._quick = free == len(begun) or not self._waiting  # else a whole turn finds out what became of them
+        # Else a whole turn finds out what became of them.
+        self._quick = free == len(begun) or not self._waiting
+        self._quick &= all(one.begun.token in turned[0].tokens for one in self._ended)
         return turned
 
     def _seeks_solo(self) -> bool:
@@ -162,7 +164,7 @@ class Sender:
         """Free lanes, those of what this turn records included; none beside a mail that goes alone."""
         if any(flight.begun.alone for flight in self.lanes.flights.values()):
             return 0
-        return min(self.lanes.limit, self.lanes.free + self.lanes.landed(recorded.tokens))
+        return self.lanes.room(recorded.tokens)
 
     def _claim(self, wanted: int) -> list[Claim]:
         """Hold what is due, the urgent that wait in the broker included; one that goes alone when it comes first."""

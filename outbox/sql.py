@@ -230,7 +230,7 @@ ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 EXPIRE = """
 WITH over AS MATERIALIZED (
   SELECT id FROM outbox_intent
-  WHERE state IN ('pending', 'claimed') AND expires_at <= now()
+  WHERE state IN ('pending', 'claimed') AND closed_at IS NULL AND expires_at <= now()
   ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE outbox_intent AS intent
 SET state = CASE WHEN maybe_sent THEN 'dead' ELSE 'expired' END, lease_token = NULL, lease_until = NULL,

@@ -1,12 +1,13 @@
 """The sender when PostgreSQL goes away under it."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from django.db import OperationalError, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from outbox import doctor, rescuer, transitions, turn
+from outbox import doctor, recording, rescuer, transitions, turn
 from outbox.kinds import Bound
 from outbox.models import Attempt, Intent, Provider
 from outbox.states import State
@@ -226,3 +227,31 @@ def test_work_goes_on_until_a_database_that_is_away_took_in_what_ended(smtp, mak
 
     assert list(tries) == []
     assert states() == ["sent"]
+
+
+def test_what_a_turn_began_is_sent_though_something_late_could_not_be_settled(smtp, make_sender, monkeypatch):
+    """Otherwise it would wait for the rescuer, and be taken for a mail that may be out."""
+    first, second = make_intent(), make_intent()
+    whole, settled_late = turn.turn, recording._settled_late
+    failed: list[bool] = []
+
+    def unanswered(closings, *args, **kwargs):
+        turned = whole(closings, *args, **kwargs)
+        return replace(turned, closed=frozenset()) if turned and closings and not failed else turned
+
+    def failing(missed, worker):
+        if not failed:
+            failed.append(True)
+            raise OperationalError("a deadlock, or a server that stops")
+        return settled_late(missed, worker)
+
+    monkeypatch.setattr("outbox.turn.turn", unanswered)
+    monkeypatch.setattr("outbox.recording._settled_late", failing)
+    sender = make_sender()
+    sender.lanes.limit = 1
+    with Working(sender):
+        pass
+
+    assert failed
+    assert states() == ["sent", "sent"]
+    assert [len(attempts_of(intent)) for intent in (first, second)] == [1, 1]

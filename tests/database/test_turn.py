@@ -206,3 +206,49 @@ def test_a_pooler_may_give_it_another_server_connection_each_time():
     make_intent()
 
     assert len(take(limit=1).begun) == 1
+
+
+@own_transactions
+def test_a_statement_whose_plan_a_migration_has_outdated_is_taught_again():
+    statement = prepared.Prepared("SELECT * FROM changing WHERE id = %(id)s", id="int")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE changing (id integer)")
+        assert statement.rows({"id": 1}) == []
+        cursor.execute("ALTER TABLE changing ADD COLUMN more text")
+    try:
+        assert statement.rows({"id": 1}) == []
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE changing")
+
+
+@pytest.mark.parametrize("statement", [turn.TURN, turn.CLAIM_READY], ids=["turn", "claim"])
+def test_a_backlog_is_not_read_through_though_statistics_know_of_none(statement):
+    provider()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE outbox_intent")
+        cursor.execute(_BACKLOG)
+        for _ in range(7):  # from the sixth on PostgreSQL may keep to one plan
+            take()
+            ready(1)
+        cursor.execute("SELECT name FROM pg_prepared_statements WHERE name = %s", [statement._name])
+        [(name,)] = cursor.fetchall()
+        values = {"delivered": "'[]'", "claims": "'[]'", "limit": "8", "ready": "64", "provider": "'default'"}
+        values |= {"lease": "'10 s'", "overdue": "'0'", "worker": "''"}
+        given = ", ".join(values[each] for each in statement.names)
+        cursor.execute(f"EXPLAIN EXECUTE {name} ({given})")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "intent_claim" in plan
+    assert "intent_expiry" not in plan
+    assert "Seq Scan on outbox_intent" not in plan
+
+
+_BACKLOG = """
+INSERT INTO outbox_intent (task_id, kind, recipient, language, context, owner, message_id, priority, repeatable,
+  is_sample, state, created_at, scheduled_at, due_at, expires_at, reason, attempts, spent, data_begun, maybe_sent,
+  alone, excused, actor)
+SELECT gen_random_uuid(), 'welcome', 'person@example.com', 'en', '{}', '', n || '@example.com', 1, true, false,
+  'pending', now(), now(), now(), now() + interval '3 days', '', 0, 0, false, false, false, false, ''
+FROM generate_series(1, 20000) AS n
+"""

@@ -67,14 +67,25 @@ def test_the_next_mail_goes_to_another_lane_until_the_first_is_recorded(made):
     lanes.start(flight(lanes, 1))
     land(lanes)
 
-    assert lanes.free == 1
-    assert lanes.landed([UUID(int=1)]) == 1
+    assert lanes.room() == 1
+    assert lanes.room([UUID(int=1)]) == 2
 
     lanes.start(flight(lanes, 2))
     land(lanes)
 
     assert [len(transport.accepted) for transport in transports] == [1, 1]
-    assert lanes.free == 0
+    assert lanes.room() == 0
+
+
+def test_fewer_lanes_are_fewer_at_once_while_more_still_talk(made):
+    lanes, _ = made
+    lanes.start(flight(lanes, 1))
+    lanes.start(flight(lanes, 2))
+    while lanes.flights:
+        lanes.news(5)
+    lanes.lower()
+
+    assert lanes.room([UUID(int=1)]) == 0
 
 
 def test_a_lane_whose_mail_is_recorded_takes_the_next(made):
@@ -83,7 +94,7 @@ def test_a_lane_whose_mail_is_recorded_takes_the_next(made):
     land(lanes)
     lanes.release([UUID(int=1), UUID(int=9)])
 
-    assert lanes.free == 2
+    assert lanes.room() == 2
 
     lanes.start(flight(lanes, 2))
     land(lanes)
