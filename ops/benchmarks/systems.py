@@ -1,7 +1,7 @@
 """The systems compared: how each is given a backlog, and which processes work it off."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ops.benchmarks.rig import Rig
 from ops.dev.child import Child
@@ -64,6 +64,7 @@ def _command(app: str, *words: str) -> Callable[[Rig, int], list[Child]]:
 
 
 OURS = System(name="outbox", backlog=8000, fill=_fill_ours, start=start_ours, uses_postgres=True, uses_redis=True)
+OURS_16 = replace(OURS, name="outbox, 16 lanes", start=lambda rig, _count: start_ours(rig, OUTBOX_LANES="16"))
 BARE = System(name="bare loop, 2 processes", backlog=3000, fill=lambda _rig, _count: None, start=_start_loops)
 NAIVE = System(name="Celery task per mail", backlog=1200, fill=_filler("task"), start=_celery("task"), uses_redis=True)
 CELERY_EMAIL = System(
@@ -85,10 +86,10 @@ POST_OFFICE = System(
     name="django-post_office", backlog=2000, fill=_filler("post_office"), start=_SEND_QUEUED, uses_postgres=True
 )
 POST_OFFICE_EARLY = System(
-    name="django-post_office, rendered in the request",
+    name="django-post_office, rendered when asked for",
     backlog=2000,
     fill=_filler("post_office", BENCHMARK_EARLY="1"),
     start=_SEND_QUEUED,
     uses_postgres=True,
 )
-ALL = (OURS, BARE, POST_OFFICE_EARLY, POST_OFFICE, CELERY_EMAIL, NAIVE, MAILER)
+ALL = (OURS, OURS_16, BARE, POST_OFFICE_EARLY, POST_OFFICE, CELERY_EMAIL, NAIVE, MAILER)
