@@ -13,6 +13,16 @@ from tests.acceptance.options import pytest_addoption  # noqa: F401  (--faults; 
 from tests.smtp import SmtpServer
 
 
+_WAITING = ("tests/acceptance/", "tests/services/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process takes those that start servers, wait and kill, one after the other; the second takes all others."""
+    for item in items:
+        if item.nodeid.startswith(_WAITING):
+            item.add_marker(pytest.mark.xdist_group("waiting"))
+
+
 @pytest.fixture
 def outbox_settings(settings: Settings) -> Callable[..., None]:
     """Change settings of the outbox for one test: `outbox_settings(LEASE=timedelta(seconds=2))`."""

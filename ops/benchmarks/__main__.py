@@ -6,7 +6,7 @@ import sys
 
 from ops.dev import bootstrap
 
-QUESTIONS = ("enqueue", "deliver", "latency", "claim", "remote", "scale")
+QUESTIONS = ("enqueue", "deliver", "latency", "claim", "remote", "scale", "bloat")
 _ROUNDS = 5
 
 

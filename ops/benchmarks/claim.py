@@ -7,6 +7,7 @@ from ops.benchmarks.report import Must, Report
 from ops.benchmarks.rig import Rig, running_rig
 
 _MILLION = 1_000_000
+_ACTS = {"claim": "claim of 500", "turn": "turn of 8", "sweep": "sweep", "prune": "prune"}
 _STALE = "statistics of an empty table"
 _TABLES = (  # closed, waiting for later, due
     ("outbox: small", 0, 0, 20_000),
@@ -20,18 +21,18 @@ _TABLES = (  # closed, waiting for later, due
 
 
 def run(rounds: int) -> Report:
-    """Each table in turn; `rounds` times ten claims of 500 and ten turns of 8."""
-    report = Report(question="claim", columns=("claim of 500, ms", "turn of 8, ms"))
-    medians: dict[str, tuple[Spread, Spread]] = {}
+    """Each table in turn; `rounds` times ten of each."""
+    report = Report(question="claim", columns=tuple(f"{what}, ms" for what in _ACTS.values()))
+    medians: dict[str, tuple[Spread, ...]] = {}
     with running_rig() as rig:
         for name, closed, waiting, due in _TABLES:
             _fill(rig, closed, waiting, due, analyzed=_STALE not in name)
             said = json.loads(rig.run(rig.environment(), "-m", "ops.benchmarks.claims", str(rounds * 10)))
-            medians[name] = spread(said["claim"]), spread(said["turn"])
+            medians[name] = tuple(spread(said[act]) for act in _ACTS)
             report.rows[name] = medians[name]
     small = medians[_TABLES[0][0]]
     for name, *_ in _TABLES[-2:]:
-        for place, what in enumerate(("claim of 500", "turn of 8")):
+        for place, what in enumerate(_ACTS.values()):
             value = medians[name][place].median / small[place].median
             report.musts.append(Must(what=f"{what}, {name.removeprefix('outbox: ')} to small", value=value, most=1.2))
     return report

@@ -1,4 +1,4 @@
-"""Times claims and turns, undone each time: `python -m ops.benchmarks.claims COUNT`; prints milliseconds as JSON."""
+"""Times claims, turns, sweeps and prunes, each undone: `python -m ops.benchmarks.claims COUNT`; milliseconds as JSON."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import transaction
 
 import core.celery  # noqa: F401  (loads Django)
-from outbox import transitions, turn
+from outbox import pruner, transitions, turn
 from outbox.turn import Wanted
 
 _LEASE = timedelta(seconds=10)
@@ -27,6 +27,18 @@ def _turn() -> None:
         raise SystemExit("too few were due")
 
 
+def _sweep() -> None:
+    """What a tick does first: expire, and rescue both kinds of lost holds."""
+    transitions.expire(_CLAIMED)
+    transitions.rescue_claimed(_LEASE, _CLAIMED)
+    transitions.lost_sending(_LEASE, _CLAIMED)
+
+
+def _prune() -> None:
+    if pruner.prune().counts["dead"]:
+        raise SystemExit("something was past its retention")
+
+
 def _timed(act: Callable[[], None]) -> float:
     with transaction.atomic():
         began = time.perf_counter()
@@ -37,9 +49,10 @@ def _timed(act: Callable[[], None]) -> float:
 
 
 def main(count: int) -> None:
-    """Measure both in turn; the first few, which fill caches, do not count."""
-    both = [(_timed(_claim), _timed(_turn)) for _ in range(count + 5)][5:]
-    print(json.dumps({"claim": [one for one, _ in both], "turn": [one for _, one in both]}))
+    """Measure them in turn; the first few, which fill caches, do not count."""
+    acts = {"claim": _claim, "turn": _turn, "sweep": _sweep, "prune": _prune}
+    times = [{name: _timed(act) for name, act in acts.items()} for _ in range(count + 5)][5:]
+    print(json.dumps({name: [each[name] for each in times] for name in acts}))
 
 
 if __name__ == "__main__":

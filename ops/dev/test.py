@@ -18,7 +18,8 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "lint": ("-m", "ruff", "check", "."),
     "types": ("-m", "mypy", "core", "outbox", "auth_api", "tests", "ops"),
     "migrations": ("manage.py", "makemigrations", "--check", "--dry-run"),
-    "tests": ("-m", "pytest"),
+    # What waits for real processes and timers on one side, what computes on the other: see tests/conftest.py.
+    "tests": ("-m", "pytest", "-n", "2", "--dist", "loadgroup"),
 }
 
 
