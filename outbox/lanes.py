@@ -71,6 +71,7 @@ class Lanes:
         self._news: SimpleQueue[Landed | Flight] = SimpleQueue()
         self._idle: list[_Lane] = []
         self._all: list[_Lane] = []
+        self._threads: list[threading.Thread] = []
         self.flights: dict[UUID, Flight] = {}  # by token: a late one may share its intent with a newer
         self._unrecorded: dict[UUID, tuple[_Lane, bool]] = {}  # landed: the lane, and whether it is connected
 
@@ -118,6 +119,11 @@ class Lanes:
             time.sleep(_LOOK_S)
 
     @property
+    def thread_ids(self) -> list[int]:
+        """The native ids of the lanes' threads."""
+        return [thread.native_id for thread in self._threads if thread.native_id and thread.is_alive()]
+
+    @property
     def is_talking(self) -> bool:
         """Whether the provider has let a mail in that is in flight: then it is not away."""
         return any(flight.transport and flight.transport.is_connected for flight in self.flights.values())
@@ -146,7 +152,9 @@ class Lanes:
         lane: _Lane = SimpleQueue()
         self._all.append(lane)
         name = f"lane-{len(self._all)}"
-        threading.Thread(target=self._fly, args=(lane,), name=name, daemon=True).start()
+        thread = threading.Thread(target=self._fly, args=(lane,), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
         return lane
 
     def _fly(self, lane: _Lane) -> None:

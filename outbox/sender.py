@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db import connection, transaction
 
 from outbox import binding, breaker, events, recording, rescuer, transitions
+from outbox.affinity import OneCpu
 from outbox.binding import Ready
 from outbox.conf import Conf
 from outbox.lanes import Flight, Lanes
@@ -30,6 +31,7 @@ class Sender:
         self.lanes = lanes
         self.worker = worker
         self.overdue = overdue
+        self._cpu = OneCpu()
         self._waiting: list[Claim] = []
         self._ended: list[Ended] = []
         self._renewed_at = self._swept_at = self._lowered_at = 0.0
@@ -44,6 +46,12 @@ class Sender:
         """
         self._waiting += claims
         self._renewed_at = time.monotonic()
+        try:
+            return self._slice(stopped)
+        finally:
+            self._cpu.release(self.lanes.thread_ids)
+
+    def _slice(self, stopped: Callable[[], bool]) -> int:
         ends = time.monotonic() + self.conf.slice.total_seconds()
         done = 0
         while True:
@@ -53,6 +61,8 @@ class Sender:
             done += begun
             if not (begun or self.lanes.flights or self._ended or (going_on and self._waiting)):
                 return done
+            if done > self.lanes.limit:  # a backlog
+                self._cpu.hold(self.lanes.thread_ids)
             if hanging and len(self.lanes.flights) == hanging and not self._ended:
                 self._give_up()
             self._listen()

@@ -12,7 +12,6 @@ from outbox.kinds import Kind
 from tests.acceptance.options import pytest_addoption  # noqa: F401  (--faults; pytest asks only its first conftests)
 from tests.smtp import SmtpServer
 
-
 _WAITING = ("tests/acceptance/", "tests/services/")
 
 

@@ -1,4 +1,4 @@
-"""Times claims, turns, sweeps and prunes, each undone: `python -m ops.benchmarks.claims COUNT`; milliseconds as JSON."""
+"""Times claims, turns, sweeps and prunes, each undone: `python -m ops.benchmarks.claims COUNT`; prints JSON, in ms."""
 
 import json
 import sys

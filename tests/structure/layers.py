@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from tests.structure.code import Module
 
 OUTBOX_LAYERS = {
-    0: "states outcomes policy classify kinds errors circuit headers histogram charts counts",
+    0: "states outcomes policy classify kinds errors circuit headers affinity histogram charts counts",
     1: "conf models sql sql_figures prepared events addresses sealing brand sandbox tracing",
     2: "transitions turn breaker queries figures",
     3: "intents rendering messages smtp transport sender lanes binding recording dispatcher rescuer standby pruner"
