@@ -11,6 +11,7 @@ import time
 from outbox.tasks import send
 
 _EXPIRES_S = 10.0  # a tick has come since; and by less do the clocks of two hosts differ
+_GATHER_S = 0.001  # the request that asked goes first, and others may have asked meanwhile
 _REST_S = 5.0  # after a broker did not answer; beat's ticks do the work meanwhile
 
 
@@ -37,6 +38,7 @@ class _Nudger:
     def _run(self) -> None:
         while True:
             self._wanted.wait()
+            time.sleep(_GATHER_S)
             self._wanted.clear()
             try:
                 send.apply_async(expires=_EXPIRES_S, retry=False)

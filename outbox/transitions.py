@@ -74,17 +74,16 @@ _CLOSE_COLUMNS = (
     *("id", "token", "number", "state", "wait", "reason", "refund", "maybe_sent", "alone", "excused"),
     *("phase", "outcome", "code", "enhanced", "text"),
 )
-_ENQUEUE_COLUMNS = (
-    *("task_id", "kind", "recipient", "language", "context", "payload", "owner", "dedupe_key", "message_id"),
-    *("priority", "repeatable", "is_sample", "not_before", "lifetime", "reason", "resent_from", "actor", "trace"),
-)
 
 
 def enqueue(given: Sequence[Mapping[str, Any]]) -> dict[UUID, dict[str, Any]]:
     """Write pending intents; by task id what the database filled in (a taken dedupe key writes nothing)."""
     trace = Jsonb(tracing.carried())
     as_json = [{**row, "context": Jsonb(row["context"]), "trace": trace} for row in given]
-    written = sql.records(sql.ENQUEUE, sql.columns(as_json, _ENQUEUE_COLUMNS))
+    if len(as_json) == 1:
+        written = sql.records(sql.ENQUEUE_ONE, as_json[0])
+    else:
+        written = sql.records(sql.ENQUEUE, sql.columns(as_json, tuple(sql.GIVEN)))
     return {row["task_id"]: row for row in written}
 
 
