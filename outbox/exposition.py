@@ -41,7 +41,7 @@ def _backlog(flow: figures.Flow) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "outbox_oldest_due_seconds", "How late the latest due mail is; 0 when none is.", value=flow.oldest_due or 0
     )
-    by_state = GaugeMetricFamily("outbox_intents", f"Open mails, {capped}.", labels=["state", "kind"])
+    by_state = GaugeMetricFamily("outbox_intents", f"Open mails, each state {capped}.", labels=["state", "kind"])
     for row in flow.open:
         by_state.add_metric([row.state, row.kind], row.count)
     yield by_state

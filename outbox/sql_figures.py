@@ -1,7 +1,7 @@
 """The hand-written statements of the roll-up and of what people on call look at, each with its reason."""
 
 from outbox.histogram import BOUNDS, SIZE
-from outbox.states import State
+from outbox.states import OPEN, State
 
 _EACH = range(1, SIZE + 1)  # PostgreSQL counts from 1
 _BY_BUCKET = ", ".join(f"count(*) FILTER (WHERE bucket = {n - 1} AND outcome = 'delivered')::int" for n in _EACH)
@@ -45,13 +45,14 @@ WITH ended AS (
 SELECT count(*) FROM minutes
 """  # noqa: S608  (the bounds are ours)
 
-# What is open, by state and kind. The inner LIMIT ends the count of a backlog of a million: people need to know that it
-# is long, not how long. The partial index on open rows finds them.
-OPEN_INTENTS = """
-SELECT state, kind, count(*) FROM (
-  SELECT state, kind FROM outbox_intent WHERE state IN ('claimed', 'pending', 'sending') LIMIT %(stop)s) AS seen
+# What is open, by state and kind. Each LIMIT ends the count of a backlog of a million: people need to know that it is
+# long, not how long. One arm for each state, so that a long backlog cannot hide the few that are being sent; with the
+# state written out the planner finds the partial indexes of the claim and of the rescue.
+_OPEN = "(SELECT state, kind FROM outbox_intent WHERE state = '{0}' LIMIT %(stop)s)"
+OPEN_INTENTS = f"""
+SELECT state, kind, count(*) FROM ({" UNION ALL ".join(map(_OPEN.format, sorted(OPEN)))}) AS seen
 GROUP BY state, kind ORDER BY state, kind
-"""
+"""  # noqa: S608  (the states are ours)
 
 # What is due, and how late the latest is: the first entries of the claim's index for each priority, whatever the length
 # of the backlog or of what is planned for later. What was handed over and is not begun counts as late, too; there is

@@ -85,6 +85,19 @@ def test_counts_stop_at_the_cap(scrape, monkeypatch):
     assert (found["outbox_due"], found["outbox_dead_letters"]) == (3, 3)
 
 
+def test_a_long_backlog_does_not_hide_what_is_being_sent(scrape, monkeypatch):
+    monkeypatch.setattr(figures, "CAP", 3)
+    for _ in range(9):
+        make_intent()
+    make_intent(State.CLAIMED), make_intent(State.SENDING), make_intent(State.SENDING)
+
+    found = scrape()
+
+    assert [found[f"outbox_intents kind=welcome state={state}"] for state in ("claimed", "sending")] == [1, 2]
+    assert found["outbox_intents kind=welcome state=pending"] == 4
+    assert figures.flow().held == 3
+
+
 def test_outcomes_and_latencies_are_counters(scrape):
     for seconds in (0.02, 0.22, 4):
         delivered(seconds)
