@@ -8,10 +8,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from outbox import figures
+from outbox import figures, kinds
 from outbox.counts import CAP
 from outbox.histogram import BOUNDS
 from outbox.models import Total
+from outbox.outcomes import NAMES
+from outbox.sql_figures import DIED
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -62,9 +64,15 @@ def _dispatch(flow: figures.Flow) -> Iterator[Metric]:
 
 def _counters(totals: list[Total]) -> Iterator[Metric]:
     ended = CounterMetricFamily("outbox_attempts", "Attempts that ended.", labels=["kind", "outcome"])
-    for total in totals:
-        ended.add_metric([total.kind, total.outcome], total.count)
+    died = CounterMetricFamily("outbox_died", "Mails that became dead letters.", labels=["kind"])
+    counted = {(total.kind, total.outcome): total.count for total in totals}
+    for (kind, outcome), count in {**_nothing(), **counted}.items():
+        if outcome == DIED:
+            died.add_metric([kind], count)
+        else:
+            ended.add_metric([kind, outcome], count)
     yield ended
+    yield died
     took = HistogramMetricFamily(
         "outbox_delivery_seconds", "From when a mail was first due until the provider accepted it.", labels=["kind"]
     )
@@ -72,6 +80,12 @@ def _counters(totals: list[Total]) -> Iterator[Metric]:
         if total.outcome == "delivered":
             took.add_metric([total.kind], _cumulative(total.buckets), total.seconds)
     yield took
+
+
+def _nothing() -> dict[tuple[str, str], int]:
+    """Zero for all that may come: Prometheus sees no increase where a counter begins with the first thousand."""
+    names = [*kinds.names(), kinds.RAW.name]
+    return {(kind, outcome): 0 for kind in names for outcome in (*NAMES.values(), DIED)}
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

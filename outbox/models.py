@@ -178,7 +178,7 @@ class Provider(models.Model):
 
 
 class Minute(models.Model):
-    """How many attempts ended in one minute, by kind and outcome; written by rollup.py from the attempts."""
+    """How many attempts ended in one minute, by kind and outcome, and how many mails died; written by rollup.py."""
 
     minute = models.DateTimeField()
     kind = models.CharField(max_length=64)

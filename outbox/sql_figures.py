@@ -8,24 +8,32 @@ _BY_BUCKET = ", ".join(f"count(*) FILTER (WHERE bucket = {n - 1} AND outcome = '
 _SUMMED = ", ".join(f"sum(buckets[{n}])::bigint" for n in _EACH)
 _ADDED = ", ".join(f"total.buckets[{n}] + EXCLUDED.buckets[{n}]" for n in _EACH)
 
-# The next stretch to count: from the first attempt after what is counted, to the last minute that is surely complete.
-# ended_at is when the closing transaction began, and those last milliseconds; `settle` is many times that.
-# Both minima are one read of an index each.
+# Counted beside the outcomes of attempts: mails that died, some of them without an attempt of their own.
+DIED = "died"
+
+# The next stretch to count: from the first attempt or death after what is counted, to the last minute that is surely
+# complete. Both moments are when the closing transaction began, and those last milliseconds; `settle` is many times
+# that. Each of the minima is one read of an index.
 NEXT_STRETCH = """
-SELECT date_trunc('minute', min(ended_at)), date_trunc('minute', now() - %(settle)s::interval)
-FROM outbox_attempt
-WHERE ended_at >= COALESCE((SELECT max(minute) + interval '1 minute' FROM outbox_minute), '-infinity')
+WITH counted AS (SELECT COALESCE(max(minute) + interval '1 minute', '-infinity') AS upto FROM outbox_minute)
+SELECT date_trunc('minute', LEAST(
+    (SELECT min(ended_at) FROM outbox_attempt WHERE ended_at >= (SELECT upto FROM counted)),
+    (SELECT min(closed_at) FROM outbox_intent WHERE state = 'dead' AND closed_at >= (SELECT upto FROM counted)))),
+  date_trunc('minute', now() - %(settle)s::interval)
 """
 
 # roll up: counts, minutes and totals in one statement, so that a total holds exactly the minutes that are there.
 # Two at once count the same rows; the second finds the minutes written and adds nothing. Both insert in one order, so
-# they cannot wait for each other. Only delivered mails have a latency: from when they were first due.
+# they cannot wait for each other. Only delivered mails have a latency: from when they were first due. A letter that was
+# replayed before its minute was counted has not died.
 ROLL_UP = f"""
 WITH ended AS (
   SELECT date_trunc('minute', attempt.ended_at) AS minute, intent.kind, attempt.outcome,
     GREATEST(0, extract(epoch FROM attempt.ended_at - intent.scheduled_at))::float8 AS took
   FROM outbox_attempt AS attempt JOIN outbox_intent AS intent ON intent.id = attempt.intent_id
   WHERE attempt.ended_at >= %(start)s AND attempt.ended_at < %(end)s
+  UNION ALL SELECT date_trunc('minute', closed_at), kind, '{DIED}', NULL
+  FROM outbox_intent WHERE state = 'dead' AND closed_at >= %(start)s AND closed_at < %(end)s
 ), placed AS (
   SELECT *, width_bucket(took, ARRAY[{", ".join(map(str, BOUNDS))}]::float8[]) AS bucket FROM ended
 ), minutes AS (

@@ -114,6 +114,26 @@ def test_outcomes_and_latencies_are_counters(scrape):
     assert found["outbox_delivery_seconds_sum kind=welcome"] == pytest.approx(4.24, abs=0.2)
 
 
+def test_what_died_is_a_counter_that_goes_on_past_the_cap(scrape, monkeypatch):
+    monkeypatch.setattr(exposition, "CAP", 2)
+    before = scrape()
+    for _ in range(5):
+        make_intent(State.DEAD, attempts=0)
+    Intent.objects.update(closed_at=Now() - 5 * MINUTE)
+    rollup.catch_up()
+
+    assert before["outbox_died_total kind=welcome"] == 0
+    assert scrape()["outbox_died_total kind=welcome"] == 5
+
+
+def test_a_counter_begins_at_zero_so_that_its_first_increase_is_seen(scrape):
+    found = scrape()
+
+    for kind in ("welcome", "reset_code", "message"):
+        assert found[f"outbox_attempts_total kind={kind} outcome=unknown"] == 0
+        assert found[f"outbox_died_total kind={kind}"] == 0
+
+
 def test_the_breaker_the_pause_and_the_tick_are_told(scrape):
     assert scrape()["outbox_tick_age_seconds"] == float("inf")
     provider(opened_at=timedelta(), probe_at=MINUTE, paused_at=timedelta(), ticked_at=-MINUTE, window=2)

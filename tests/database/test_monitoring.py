@@ -47,6 +47,12 @@ def test_every_metric_that_is_watched_is_told_and_the_other_way_round(settings):
     assert {name for name in names if not name.endswith(("_sum", "_count"))} <= watched
 
 
+def test_no_alert_waits_for_a_count_that_stops_to_grow():
+    counts = r"(?<!absent\()\boutbox_(?:due|intents|dead_letters)\b"
+
+    assert [rule["alert"] for rule in rules() if re.search(counts, rule["expr"])] == []
+
+
 def test_every_label_that_is_watched_exists():
     labels = set(re.findall(r"by \(([^)]*)\)", " ".join(expressions())))
 
