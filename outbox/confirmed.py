@@ -29,23 +29,24 @@ _EXPLAINED = {
 
 @dataclass(frozen=True, slots=True)
 class _Yes:
-    """What a person confirmed: the mails up to this one, by this form."""
+    """What a person confirmed: so many mails at most, up to this one, by this form."""
 
     upto: int
+    number: int
     form: UUID
 
     @classmethod
     def of(cls, request: HttpRequest) -> Self | None:
         """None when nothing was confirmed, or not by a page of ours."""
-        upto = request.POST.get("confirmed", "")
+        upto, number, form = (request.POST.get(name, "") for name in ("confirmed", "number", "form"))
         try:
-            return cls(int(upto), UUID(request.POST.get("form", ""))) if _is_number(upto) else None
+            return cls(int(upto), int(number), UUID(form)) if _are_numbers(upto, number) else None
         except ValueError:
             return None
 
 
-def _is_number(text: str) -> bool:
-    return text.isdecimal() and len(text) < _DIGITS
+def _are_numbers(*texts: str) -> bool:
+    return all(text.isdecimal() and len(text) < _DIGITS for text in texts)
 
 
 def act(model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Intent], action: str) -> HttpResponse | None:
@@ -60,7 +61,10 @@ def act(model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Intent
         said = f"That is more than {errands.MOST:,} mails: filter them further, or use the command replay_failures."
         model_admin.message_user(request, said, messages.ERROR)
         return None
-    if yes and found:
+    if yes and len(found) > yes.number:  # some came to fit the filter, as what died meanwhile
+        said = f"{len(found):,} mails fit by now, and {yes.number:,} were shown: look again."
+        model_admin.message_user(request, said, messages.WARNING)
+    elif yes and found:
         return _begin(model_admin, request, [pk for pk, _ in found], action, yes)
     return _asked(model_admin, request, found, action)
 

@@ -42,6 +42,6 @@ def confirm(client: Client, action: str, *pks: int, query: str = "", across: boo
 
 def answers(page: Any) -> dict[str, Any]:
     """What the page that asks sends back, beside the action and the mails."""
-    found = dict(re.findall(r'name="(confirmed|form)" value="([^"]+)"', page.content.decode()))
-    assert len(found) == 2, "no page that asks"
+    found = dict(re.findall(r'name="(confirmed|number|form)" value="([^"]+)"', page.content.decode()))
+    assert len(found) == 3, "no page that asks"
     return found

@@ -198,7 +198,8 @@ def test_what_comes_after_the_number_was_shown_is_not_meant(client):
 
 @pytest.mark.parametrize(
     "said",
-    [*({"confirmed": value} for value in ("", "x", "-1", "9" * 30, "²")), {"form": ""}, {"form": "x"}],
+    [{"confirmed": value} for value in ("", "x", "-1", "9" * 30, "²")]
+    + [{name: value} for name in ("number", "form") for value in ("", "x")],
 )
 def test_a_confirmation_that_is_none_only_asks_again(client, said):
     enter(client, *EVERYTHING)

@@ -2,10 +2,11 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from outbox import confirmed, tasks
-from outbox.models import Errand
+from outbox.models import Errand, Intent
 from outbox.states import State
 from tests.database.admin_steps import PAGE, answers, ask, enter
 from tests.database.outbox_steps import states
@@ -44,3 +45,20 @@ def test_two_clicks_at_the_same_moment_do_it_once(client, monkeypatch):
         ask(client, "resend", intent.pk, **said)
 
     assert states() == ["sent", "pending"]
+
+
+def test_more_than_was_shown_is_asked_again_and_less_is_done(client):
+    enter(client, *EVERYTHING)
+    letters = [make_intent(State.DEAD), make_intent(), make_intent(State.DEAD)]
+    query = "?state__exact=dead"
+    said = answers(ask(client, "replay", letters[0].pk, across=True, query=query))
+    Intent.objects.filter(pk=letters[1].pk).update(state=State.DEAD, closed_at=Now())
+
+    again = ask(client, "replay", letters[0].pk, across=True, query=query, **said)
+
+    assert "3 mails fit by now, and 2 were shown: look again." in again.content.decode()
+    assert answers(again)["number"] == "3"
+    assert states() == ["dead"] * 3
+    Intent.objects.filter(pk=letters[1].pk).delete()
+    ask(client, "replay", letters[0].pk, across=True, query=query, **answers(again))
+    assert states() == ["pending"] * 2
