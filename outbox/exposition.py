@@ -32,9 +32,8 @@ class _Outbox(Collector):
         yield from _backlog(flow)
         yield from _dispatch(flow)
         yield from _counters([*figures.totals()])
-        if flow.canary_age is not None:
-            said = "Since the last canary was accepted; +Inf when none was."
-            yield GaugeMetricFamily("outbox_canary_age_seconds", said, value=flow.canary_age)
+        if flow.canary:
+            yield from _canary(flow.canary)
 
 
 def _backlog(flow: figures.Flow) -> Iterator[Metric]:
@@ -60,6 +59,13 @@ def _dispatch(flow: figures.Flow) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "outbox_tick_age_seconds", "Since the last tick of the dispatcher.", value=math.inf if age is None else age
     )
+
+
+def _canary(canary: figures.Canary) -> Iterator[Metric]:
+    yield GaugeMetricFamily("outbox_canary_every_seconds", "How often a canary is sent.", value=canary.every)
+    if canary.age is not None:
+        said = "Since the last canary was accepted or, while none was, since the first was asked for."
+        yield GaugeMetricFamily("outbox_canary_age_seconds", said, value=canary.age)
 
 
 def _counters(totals: list[Total]) -> Iterator[Metric]:

@@ -75,10 +75,13 @@ SELECT LEAST(count(*), %(stop)s), now() - min(due_at){more} FROM late
 """
 DUE = _LATE.format(more="")
 
-# Beside it in one round trip: how many dead letters there are, and how old the last canary is that was accepted.
+# Beside it in one round trip: how many dead letters there are, and how long ago the last canary was accepted, or the
+# first one asked for, while none was accepted yet.
 _DEAD_CANARY = """,
   (SELECT count(*) FROM (SELECT 1 FROM outbox_intent WHERE state = 'dead' LIMIT %(stop)s) AS letters),
-  (SELECT now() - closed_at FROM outbox_intent WHERE recipient = %(canary)s AND state = 'sent' ORDER BY id DESC LIMIT 1)
+  now() - COALESCE(
+    (SELECT closed_at FROM outbox_intent WHERE recipient = %(canary)s AND state = 'sent' ORDER BY id DESC LIMIT 1),
+    (SELECT min(created_at) FROM outbox_intent WHERE recipient = %(canary)s))
 """
 DUE_DEAD_CANARY = _LATE.format(more=_DEAD_CANARY)
 

@@ -32,7 +32,7 @@ def expressions() -> list[str]:
 def told(settings) -> set[str]:
     """The names of all samples when everything there is to tell is there."""
     settings.CANARY_TO = "sink@example.com"
-    make_intent(State.SENT), make_intent()
+    make_intent(State.SENT, recipient="sink@example.com"), make_intent()
     Attempt.objects.update(started_at=NOON, ended_at=NOON)
     rollup.catch_up()
     return {sample.name for family in parse(exposition.text().decode()) for sample in family.samples}
