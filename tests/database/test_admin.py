@@ -63,6 +63,15 @@ def test_the_list_is_filtered_by_kind_and_state(client, query):
     assert reverse(PAGE, args=[other.pk]) not in page
 
 
+def test_no_filter_asks_for_what_would_read_the_whole_table(client):
+    enter(client, "view_intent")
+
+    page = read(client, LIST)
+
+    assert "?closed_at__gte=" in page
+    assert "closed_at__isnull" not in page
+
+
 def test_a_count_stops_and_says_so(client, monkeypatch):
     enter(client, "view_intent")
     monkeypatch.setattr(changelist, "CAP", 5)
