@@ -22,7 +22,7 @@ from outbox import breaker, confirmed, kinds, wording
 from outbox.addresses import masked, normalised
 from outbox.admin_previews import PreviewAdmin
 from outbox.breaker import DEFAULT
-from outbox.changelist import CappedPaginator, KindFilter
+from outbox.changelist import CappedPaginator, DayFilter, KindFilter
 from outbox.errors import BadAddress
 from outbox.models import Errand, Intent, Provider
 from outbox.states import CLOSED, HELD, State
@@ -60,7 +60,7 @@ class IntentAdmin(PreviewAdmin, ReadOnly):
 
     list_display = ["show_state", "kind", "show_recipient", "attempts", "show_age", "show_next", "show_reason"]
     list_display_links = ["show_state", "kind"]
-    list_filter = ["state", KindFilter, "closed_at"]
+    list_filter = ["state", KindFilter, ("closed_at", DayFilter)]
     list_per_page = 50
     search_fields = ["task_id"]  # shows the box; get_search_results decides
     search_help_text = "A whole address, a task id or a Message-ID"

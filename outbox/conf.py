@@ -16,6 +16,10 @@ from django.dispatch import receiver
 from outbox.policy import RetryPolicy
 
 _SECOND = timedelta(seconds=1)
+_ABOVE_ZERO = (
+    *("lease", "tick", "slice", "backoff", "answer_timeout", "deadline", "lifetime"),
+    *("retention", "dead_retention"),  # zero reads as "keep for ever", and would delete everything closed
+)
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]*")  # it stands in the Message-ID of every mail
 
 
@@ -47,7 +51,7 @@ class Conf:
         Raises:
             ImproperlyConfigured: naming the setting and what is accepted.
         """
-        for name in ("lease", "tick", "slice", "backoff", "answer_timeout", "deadline", "lifetime"):
+        for name in _ABOVE_ZERO:
             if getattr(self, name) <= timedelta():
                 raise ImproperlyConfigured(f"OUTBOX_{name.upper()} must be longer than nothing.")
         if self.lease < 5 * self.turn:

@@ -7,12 +7,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from outbox import charts, counts, figures, histogram, wording
-from outbox.figures import Bin, Flow
+from outbox.figures import Bin, Canary, Flow
 from outbox.outcomes import NAMES
 
 _LATE_S = 300  # as in outbox_status --check and in ops/monitoring
 _TICK_S = 60
-_CANARY_S = 900
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -36,7 +35,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": "Dashboard",
         "flow": flow,
         "problems": problems(flow),
-        "tiles": [*_tiles_now(flow), *_tiles_past(drawn), *_tiles_canary(flow.canary_age)],
+        "tiles": [*_tiles_now(flow), *_tiles_past(drawn), *_tiles_canary(flow.canary)],
         "hour": _drawn(drawn["hour"]),
         "day": _drawn(drawn["day"]),
         "legend": {"outcomes": list(NAMES.values()), "latencies": list(_SHARES)},
@@ -47,7 +46,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def problems(flow: Flow) -> list[str]:
     """What somebody on call should look at, in sentences; nothing when mail flows."""
-    provider, age, canary = flow.provider, flow.tick_age, flow.canary_age
+    provider, age, canary = flow.provider, flow.tick_age, flow.canary
     found = {
         f"Dispatch is paused by {provider.paused_by}.": provider.paused_at is not None,
         f"The provider is away: {provider.reason}": provider.opened_at is not None,
@@ -55,9 +54,11 @@ def problems(flow: Flow) -> list[str]:
         "No tick of the dispatcher for a minute: is beat running, and a worker for the queue outbox?": (
             age is None or age > _TICK_S
         ),
-        "No canary was accepted for a quarter of an hour.": canary is not None and canary > _CANARY_S,
     }
-    return [sentence for sentence, holds in found.items() if holds]
+    sentences = [sentence for sentence, holds in found.items() if holds]
+    if canary and canary.is_late:
+        sentences.append(f"No canary was accepted for {_age(canary.late_after)}.")
+    return sentences
 
 
 def _tiles_now(flow: Flow) -> list[Tile]:
@@ -78,10 +79,12 @@ def _tiles_past(drawn: dict[str, list[Bin]]) -> list[Tile]:
     return tiles + [Tile(f"latency {name}, last hour", _exact(seconds)) for name, seconds in known.items()]
 
 
-def _tiles_canary(age: float | None) -> list[Tile]:
-    if age is None:
+def _tiles_canary(canary: Canary | None) -> list[Tile]:
+    if canary is None:
         return []
-    return [Tile("last canary", f"{_age(age)} ago", "bad" if age > _CANARY_S else "good")]
+    if canary.age is None:
+        return [Tile("last canary", "none yet")]
+    return [Tile("last canary", f"{_age(canary.age)} ago", "bad" if canary.is_late else "good")]
 
 
 def _drawn(bins: list[Bin]) -> dict[str, charts.Chart]:

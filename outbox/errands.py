@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import Case, F, Value, When
@@ -27,17 +28,25 @@ class Step:
     finished: bool = False
 
 
-def begin(action: str, ids: Sequence[int], *, actor: str, reason: str = "", include_unknown: bool = False) -> Errand:
-    """Write down what was asked; `step` does it.
+def begin(
+    action: str,
+    ids: Sequence[int],
+    *,
+    actor: str,
+    reason: str = "",
+    include_unknown: bool = False,
+    form: UUID | None = None,
+) -> tuple[Errand, bool]:
+    """Write down what was asked, and `step` does it; False beside the errand that this form began before.
 
     Raises:
         ValueError: no intents, or more than MOST.
     """
     if not 0 < len(ids) <= MOST:
         raise ValueError(f"an errand is about 1 to {MOST} intents")
-    return Errand.objects.create(
-        action=action, ids=ids, total=len(ids), actor=actor[:254], reason=reason[:200], include_unknown=include_unknown
-    )
+    asked = {"action": action, "ids": ids, "total": len(ids), "include_unknown": include_unknown}
+    said = {"actor": actor[:254], "reason": reason[:200]}
+    return Errand.objects.get_or_create(form=form or uuid4(), defaults={**asked, **said})
 
 
 def step(errand_id: int) -> Step:

@@ -8,10 +8,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from outbox import figures
+from outbox import figures, kinds
 from outbox.counts import CAP
 from outbox.histogram import BOUNDS
 from outbox.models import Total
+from outbox.outcomes import NAMES
+from outbox.sql_figures import DIED
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -30,9 +32,8 @@ class _Outbox(Collector):
         yield from _backlog(flow)
         yield from _dispatch(flow)
         yield from _counters([*figures.totals()])
-        if flow.canary_age is not None:
-            said = "Since the last canary was accepted; +Inf when none was."
-            yield GaugeMetricFamily("outbox_canary_age_seconds", said, value=flow.canary_age)
+        if flow.canary:
+            yield from _canary(flow.canary)
 
 
 def _backlog(flow: figures.Flow) -> Iterator[Metric]:
@@ -41,7 +42,7 @@ def _backlog(flow: figures.Flow) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "outbox_oldest_due_seconds", "How late the latest due mail is; 0 when none is.", value=flow.oldest_due or 0
     )
-    by_state = GaugeMetricFamily("outbox_intents", f"Open mails, {capped}.", labels=["state", "kind"])
+    by_state = GaugeMetricFamily("outbox_intents", f"Open mails, each state {capped}.", labels=["state", "kind"])
     for row in flow.open:
         by_state.add_metric([row.state, row.kind], row.count)
     yield by_state
@@ -60,11 +61,24 @@ def _dispatch(flow: figures.Flow) -> Iterator[Metric]:
     )
 
 
+def _canary(canary: figures.Canary) -> Iterator[Metric]:
+    yield GaugeMetricFamily("outbox_canary_every_seconds", "How often a canary is sent.", value=canary.every)
+    if canary.age is not None:
+        said = "Since the last canary was accepted or, while none was, since the first was asked for."
+        yield GaugeMetricFamily("outbox_canary_age_seconds", said, value=canary.age)
+
+
 def _counters(totals: list[Total]) -> Iterator[Metric]:
     ended = CounterMetricFamily("outbox_attempts", "Attempts that ended.", labels=["kind", "outcome"])
-    for total in totals:
-        ended.add_metric([total.kind, total.outcome], total.count)
+    died = CounterMetricFamily("outbox_died", "Mails that became dead letters.", labels=["kind"])
+    counted = {(total.kind, total.outcome): total.count for total in totals}
+    for (kind, outcome), count in {**_nothing(), **counted}.items():
+        if outcome == DIED:
+            died.add_metric([kind], count)
+        else:
+            ended.add_metric([kind, outcome], count)
     yield ended
+    yield died
     took = HistogramMetricFamily(
         "outbox_delivery_seconds", "From when a mail was first due until the provider accepted it.", labels=["kind"]
     )
@@ -72,6 +86,12 @@ def _counters(totals: list[Total]) -> Iterator[Metric]:
         if total.outcome == "delivered":
             took.add_metric([total.kind], _cumulative(total.buckets), total.seconds)
     yield took
+
+
+def _nothing() -> dict[tuple[str, str], int]:
+    """Zero for all that may come: Prometheus sees no increase where a counter begins with the first thousand."""
+    names = [*kinds.names(), kinds.RAW.name]
+    return {(kind, outcome): 0 for kind in names for outcome in (*NAMES.values(), DIED)}
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

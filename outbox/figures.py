@@ -1,6 +1,5 @@
 """What people on call and machines look at: each figure costs the same on any history."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from outbox.counts import CAP
 from outbox.models import Provider, Total
 from outbox.states import State
 
+_CANARIES = 3  # as in ops/monitoring; one may be late, and one may be lost with its worker
 _NEWEST_DEAD = 1_000  # enough to see why mails die
 
 
@@ -29,6 +29,24 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """How often one is sent, and how long ago one was accepted or, before that, first asked for; in seconds."""
+
+    every: float
+    age: float | None  # None before the first one was asked for
+
+    @property
+    def late_after(self) -> float:
+        """From which age on somebody should look."""
+        return _CANARIES * self.every
+
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody should look."""
+        return self.age is not None and self.age > self.late_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """What flows now. Counts stop one past CAP; ages are in seconds, None when there is nothing to be old."""
 
@@ -38,7 +56,7 @@ class Flow:
     dead: int
     provider: Provider
     tick_age: float | None
-    canary_age: float | None  # infinite when none was ever accepted, None when none is sent
+    canary: Canary | None  # None when none is sent
 
     @property
     def held(self) -> int:
@@ -60,7 +78,7 @@ def flow() -> Flow:
         dead=dead,
         provider=provider,
         tick_age=_seconds(tick_age),
-        canary_age=math.inf if sink and canary is None else _seconds(canary),
+        canary=Canary(every=settings.CANARY_EVERY.total_seconds(), age=_seconds(canary)) if sink else None,
     )
 
 

@@ -180,7 +180,7 @@ class Provider(models.Model):
 
 
 class Minute(models.Model):
-    """How many attempts ended in one minute, by kind and outcome; written by rollup.py from the attempts."""
+    """How many attempts ended in one minute, by kind and outcome, and how many mails died; written by rollup.py."""
 
     minute = models.DateTimeField()
     kind = models.CharField(max_length=64)
@@ -223,6 +223,7 @@ class Errand(models.Model):
 
     action = models.CharField(max_length=6, choices=[(name, name) for name in ("resend", "replay", "cancel")])
     ids = ArrayField(models.BigIntegerField())  # of the intents as they were found when the person confirmed
+    form = models.UUIDField(default=uuid.uuid4, editable=False)  # of the page that asked: sent twice, it is one errand
     include_unknown = models.BooleanField(default=False)  # replay: also what may have arrived
     reason = models.CharField(max_length=200, blank=True, default="")
     actor = models.CharField(max_length=254)
@@ -235,17 +236,18 @@ class Errand(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """What is not finished is found without a scan."""
+        """What is not finished is found without a scan; a double click begins nothing twice."""
 
         indexes = [
             models.Index(name="errand_unfinished", fields=["touched_at"], condition=Q(finished_at__isnull=True)),
         ]
         constraints = [
+            models.UniqueConstraint(name="errand_once", fields=["form"]),
             models.CheckConstraint(
                 name="errand_done_iff_finished",
                 condition=Q(done=F("total"), finished_at__isnull=False)
                 | Q(done__lt=F("total"), finished_at__isnull=True),
-            )
+            ),
         ]
 
     def __str__(self) -> str:

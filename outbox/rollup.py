@@ -1,4 +1,4 @@
-"""Counts closed attempts minute by minute, for charts and metrics."""
+"""Counts closed attempts and dead letters minute by minute, for charts and metrics."""
 
 from datetime import timedelta
 

@@ -1,31 +1,39 @@
 """The hand-written statements of the roll-up and of what people on call look at, each with its reason."""
 
 from outbox.histogram import BOUNDS, SIZE
-from outbox.states import State
+from outbox.states import OPEN, State
 
 _EACH = range(1, SIZE + 1)  # PostgreSQL counts from 1
 _BY_BUCKET = ", ".join(f"count(*) FILTER (WHERE bucket = {n - 1} AND outcome = 'delivered')::int" for n in _EACH)
 _SUMMED = ", ".join(f"sum(buckets[{n}])::bigint" for n in _EACH)
 _ADDED = ", ".join(f"total.buckets[{n}] + EXCLUDED.buckets[{n}]" for n in _EACH)
 
-# The next stretch to count: from the first attempt after what is counted, to the last minute that is surely complete.
-# ended_at is when the closing transaction began, and those last milliseconds; `settle` is many times that.
-# Both minima are one read of an index each.
+# Counted beside the outcomes of attempts: mails that died, some of them without an attempt of their own.
+DIED = "died"
+
+# The next stretch to count: from the first attempt or death after what is counted, to the last minute that is surely
+# complete. Both moments are when the closing transaction began, and those last milliseconds; `settle` is many times
+# that. Each of the minima is one read of an index.
 NEXT_STRETCH = """
-SELECT date_trunc('minute', min(ended_at)), date_trunc('minute', now() - %(settle)s::interval)
-FROM outbox_attempt
-WHERE ended_at >= COALESCE((SELECT max(minute) + interval '1 minute' FROM outbox_minute), '-infinity')
+WITH counted AS (SELECT COALESCE(max(minute) + interval '1 minute', '-infinity') AS upto FROM outbox_minute)
+SELECT date_trunc('minute', LEAST(
+    (SELECT min(ended_at) FROM outbox_attempt WHERE ended_at >= (SELECT upto FROM counted)),
+    (SELECT min(closed_at) FROM outbox_intent WHERE state = 'dead' AND closed_at >= (SELECT upto FROM counted)))),
+  date_trunc('minute', now() - %(settle)s::interval)
 """
 
 # roll up: counts, minutes and totals in one statement, so that a total holds exactly the minutes that are there.
 # Two at once count the same rows; the second finds the minutes written and adds nothing. Both insert in one order, so
-# they cannot wait for each other. Only delivered mails have a latency: from when they were first due.
+# they cannot wait for each other. Only delivered mails have a latency: from when they were first due. A letter that was
+# replayed before its minute was counted has not died.
 ROLL_UP = f"""
 WITH ended AS (
   SELECT date_trunc('minute', attempt.ended_at) AS minute, intent.kind, attempt.outcome,
     GREATEST(0, extract(epoch FROM attempt.ended_at - intent.scheduled_at))::float8 AS took
   FROM outbox_attempt AS attempt JOIN outbox_intent AS intent ON intent.id = attempt.intent_id
   WHERE attempt.ended_at >= %(start)s AND attempt.ended_at < %(end)s
+  UNION ALL SELECT date_trunc('minute', closed_at), kind, '{DIED}', NULL
+  FROM outbox_intent WHERE state = 'dead' AND closed_at >= %(start)s AND closed_at < %(end)s
 ), placed AS (
   SELECT *, width_bucket(took, ARRAY[{", ".join(map(str, BOUNDS))}]::float8[]) AS bucket FROM ended
 ), minutes AS (
@@ -45,13 +53,14 @@ WITH ended AS (
 SELECT count(*) FROM minutes
 """  # noqa: S608  (the bounds are ours)
 
-# What is open, by state and kind. The inner LIMIT ends the count of a backlog of a million: people need to know that it
-# is long, not how long. The partial index on open rows finds them.
-OPEN_INTENTS = """
-SELECT state, kind, count(*) FROM (
-  SELECT state, kind FROM outbox_intent WHERE state IN ('claimed', 'pending', 'sending') LIMIT %(stop)s) AS seen
+# What is open, by state and kind. Each LIMIT ends the count of a backlog of a million: people need to know that it is
+# long, not how long. One arm for each state, so that a long backlog cannot hide the few that are being sent; with the
+# state written out the planner finds the partial indexes of the claim and of the rescue.
+_OPEN = "(SELECT state, kind FROM outbox_intent WHERE state = '{0}' LIMIT %(stop)s)"
+OPEN_INTENTS = f"""
+SELECT state, kind, count(*) FROM ({" UNION ALL ".join(map(_OPEN.format, sorted(OPEN)))}) AS seen
 GROUP BY state, kind ORDER BY state, kind
-"""
+"""  # noqa: S608  (the states are ours)
 
 # What is due, and how late the latest is: the first entries of the claim's index for each priority, whatever the length
 # of the backlog or of what is planned for later. What was handed over and is not begun counts as late, too; there is
@@ -66,10 +75,13 @@ SELECT LEAST(count(*), %(stop)s), now() - min(due_at){more} FROM late
 """
 DUE = _LATE.format(more="")
 
-# Beside it in one round trip: how many dead letters there are, and how old the last canary is that was accepted.
+# Beside it in one round trip: how many dead letters there are, and how long ago the last canary was accepted, or the
+# first one asked for, while none was accepted yet.
 _DEAD_CANARY = """,
   (SELECT count(*) FROM (SELECT 1 FROM outbox_intent WHERE state = 'dead' LIMIT %(stop)s) AS letters),
-  (SELECT now() - closed_at FROM outbox_intent WHERE recipient = %(canary)s AND state = 'sent' ORDER BY id DESC LIMIT 1)
+  now() - COALESCE(
+    (SELECT closed_at FROM outbox_intent WHERE recipient = %(canary)s AND state = 'sent' ORDER BY id DESC LIMIT 1),
+    (SELECT min(created_at) FROM outbox_intent WHERE recipient = %(canary)s))
 """
 DUE_DEAD_CANARY = _LATE.format(more=_DEAD_CANARY)
 

@@ -2,6 +2,7 @@
 
 import django.contrib.postgres.fields
 import django.db.models.functions.datetime
+import uuid
 from django.db import migrations, models
 
 
@@ -54,6 +55,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('action', models.CharField(choices=[('resend', 'resend'), ('replay', 'replay'), ('cancel', 'cancel')], max_length=6)),
                 ('ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+                ('form', models.UUIDField(default=uuid.uuid4, editable=False)),
                 ('include_unknown', models.BooleanField(default=False)),
                 ('reason', models.CharField(blank=True, default='', max_length=200)),
                 ('actor', models.CharField(max_length=254)),
@@ -67,7 +69,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(condition=models.Q(('finished_at__isnull', True)), fields=['touched_at'], name='errand_unfinished')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('done', models.F('total')), ('finished_at__isnull', False)), models.Q(('done__lt', models.F('total')), ('finished_at__isnull', True)), _connector='OR'), name='errand_done_iff_finished')],
+                'constraints': [models.UniqueConstraint(fields=('form',), name='errand_once'), models.CheckConstraint(condition=models.Q(models.Q(('done', models.F('total')), ('finished_at__isnull', False)), models.Q(('done__lt', models.F('total')), ('finished_at__isnull', True)), _connector='OR'), name='errand_done_iff_finished')],
             },
         ),
     ]

@@ -36,7 +36,12 @@ def ask(client: Client, action: str, *pks: int, query: str = "", across: bool = 
 
 def confirm(client: Client, action: str, *pks: int, query: str = "", across: bool = False, **more: str) -> Any:
     """Choose it, and say yes to the page that asks."""
-    page = ask(client, action, *pks, query=query, across=across).content.decode()
-    found = re.search(r'name="confirmed" value="(\d+)"', page)
-    assert found, "no page that asks"
-    return ask(client, action, *pks, query=query, across=across, confirmed=found[1], **more)
+    page = ask(client, action, *pks, query=query, across=across)
+    return ask(client, action, *pks, query=query, across=across, **{**answers(page), **more})
+
+
+def answers(page: Any) -> dict[str, Any]:
+    """What the page that asks sends back, beside the action and the mails."""
+    found = dict(re.findall(r'name="(confirmed|number|form)" value="([^"]+)"', page.content.decode()))
+    assert len(found) == 3, "no page that asks"
+    return found

@@ -11,7 +11,7 @@ from django.urls import reverse
 from outbox import changelist, confirmed, errands, tasks
 from outbox.models import Attempt, Errand, Intent, Provider
 from outbox.states import State
-from tests.database.admin_steps import LIST, PAGE, ask, confirm, enter
+from tests.database.admin_steps import LIST, PAGE, answers, ask, confirm, enter
 from tests.database.outbox_steps import provider, states
 from tests.factories import make_intent
 
@@ -61,6 +61,15 @@ def test_the_list_is_filtered_by_kind_and_state(client, query):
 
     assert reverse(PAGE, args=[wanted.pk]) in page
     assert reverse(PAGE, args=[other.pk]) not in page
+
+
+def test_no_filter_asks_for_what_would_read_the_whole_table(client):
+    enter(client, "view_intent")
+
+    page = read(client, LIST)
+
+    assert "?closed_at__gte=" in page
+    assert "closed_at__isnull" not in page
 
 
 def test_a_count_stops_and_says_so(client, monkeypatch):
@@ -187,21 +196,25 @@ def test_everything_that_a_filter_finds_is_replayed_and_nothing_else(client):
 def test_what_comes_after_the_number_was_shown_is_not_meant(client):
     enter(client, *EVERYTHING)
     first = make_intent(State.DEAD)
-    page = ask(client, "replay", first.pk, across=True, query="?state__exact=dead").content.decode()
-    assert f'name="confirmed" value="{first.pk}"' in page
+    said = answers(ask(client, "replay", first.pk, across=True, query="?state__exact=dead"))
+    assert said["confirmed"] == str(first.pk)
     make_intent(State.DEAD)
 
-    ask(client, "replay", first.pk, across=True, query="?state__exact=dead", confirmed=str(first.pk))
+    ask(client, "replay", first.pk, across=True, query="?state__exact=dead", **said)
 
     assert states() == ["pending", "dead"]
 
 
-@pytest.mark.parametrize("confirmed_", ["", "x", "-1", "9" * 30, "²"])
-def test_a_confirmation_that_is_none_only_asks_again(client, confirmed_):
+@pytest.mark.parametrize(
+    "said",
+    [{"confirmed": value} for value in ("", "x", "-1", "9" * 30, "²")]
+    + [{name: value} for name in ("number", "form") for value in ("", "x")],
+)
+def test_a_confirmation_that_is_none_only_asks_again(client, said):
     enter(client, *EVERYTHING)
     intent = make_intent()
 
-    assert ask(client, "cancel", intent.pk, confirmed=confirmed_).status_code == 200
+    assert confirm(client, "cancel", intent.pk, **said).status_code == 200
     assert states() == ["pending"]
 
 

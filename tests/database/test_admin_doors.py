@@ -36,7 +36,7 @@ def pages(patterns: list[URLPattern | URLResolver]) -> list[URLPattern]:
 def addresses() -> dict[str, str]:
     """Name and address of every page, with rows where one is asked for."""
     rows: dict[str, object] = {"intent": make_intent(State.DEAD).pk, "provider": provider().pk}
-    rows["errand"] = errands.begin("cancel", [make_intent().pk], actor="olga@example.com").pk
+    rows["errand"] = errands.begin("cancel", [make_intent().pk], actor="olga@example.com")[0].pk
     names = [pattern.name for pattern in pages(admin.site.urls[0]) if pattern.name]
     return {name: address for name in names if (address := address_of(name, rows))}
 

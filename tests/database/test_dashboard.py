@@ -1,15 +1,16 @@
 """The first page of the admin says whether mail flows, at the same cost on any history."""
 
-import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from outbox import dashboard, figures
+from outbox.figures import Canary
 from outbox.histogram import SIZE
-from outbox.models import Minute
+from outbox.models import Intent, Minute
 from outbox.states import State
 from tests.database.admin_steps import enter
 from tests.database.outbox_steps import provider
@@ -53,10 +54,23 @@ def test_each_trouble_is_a_sentence():
     provider(opened_at=timedelta(), probe_at=MINUTE, reason="Connection refused", paused_at=timedelta())
     make_intent(due_in=-6 * MINUTE)
 
-    found = dashboard.problems(replace(figures.flow(), canary_age=math.inf))
+    found = dashboard.problems(replace(figures.flow(), canary=Canary(every=600, age=1801)))
 
     assert [sentence.partition(" ")[0] for sentence in found] == ["Dispatch", "The", "Mail", "No", "No"]
     assert "The provider is away: Connection refused" in found
+    assert found[-1] == "No canary was accepted for 30 minutes."
+
+
+def test_a_canary_is_late_after_three_of_its_intervals(look, settings):
+    settings.CANARY_TO, settings.CANARY_EVERY = "sink@example.com", 10 * MINUTE
+    assert tile(look("view_intent"), "last canary") == "none yet"
+    intent = make_intent(State.SENT, recipient="sink@example.com")
+
+    late = []
+    for minutes in (29, 31):
+        Intent.objects.filter(pk=intent.pk).update(closed_at=Now() - minutes * MINUTE)
+        late.append("No canary was accepted for 30 minutes." in dashboard.problems(figures.flow()))
+    assert late == [False, True]
 
 
 def test_the_tiles_are_what_the_tables_hold(look):

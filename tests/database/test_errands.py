@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -24,7 +25,7 @@ def make(state: State, count: int, **columns) -> list[int]:
 
 
 def begin(action: str, ids: list[int], **given) -> Errand:
-    return errands.begin(action, ids, actor="olga@example.com", **given)
+    return errands.begin(action, ids, actor="olga@example.com", **given)[0]
 
 
 def finish(errand: Errand) -> Errand:
@@ -138,6 +139,19 @@ def test_an_errand_is_finished_exactly_when_all_is_done():
 
     with pytest.raises(IntegrityError):
         Errand.objects.filter(pk=errand.pk).update(finished_at=Now())
+
+
+def test_a_form_that_is_sent_twice_at_once_begins_one_errand():
+    form = uuid4()
+
+    (first, is_new), (second, is_new_too) = (
+        errands.begin("cancel", ids, actor="olga@example.com", form=form) for ids in ([1, 2], [3])
+    )
+
+    assert (is_new, is_new_too) == (True, False)
+    assert (second.pk, second.ids) == (first.pk, [1, 2])
+    with pytest.raises(IntegrityError):
+        Errand.objects.create(action="cancel", ids=[1], total=1, actor="olga@example.com", form=form)
 
 
 def test_a_task_works_for_a_while_and_asks_for_another_one(monkeypatch):

@@ -13,7 +13,7 @@ from outbox import canary, exposition, figures, rollup
 from outbox.models import Attempt, Intent
 from outbox.states import State
 from outbox.tasks import send_canary
-from tests.database.outbox_steps import provider
+from tests.database.outbox_steps import provider, states
 from tests.factories import make_intent
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +85,19 @@ def test_counts_stop_at_the_cap(scrape, monkeypatch):
     assert (found["outbox_due"], found["outbox_dead_letters"]) == (3, 3)
 
 
+def test_a_long_backlog_does_not_hide_what_is_being_sent(scrape, monkeypatch):
+    monkeypatch.setattr(figures, "CAP", 3)
+    for _ in range(9):
+        make_intent()
+    make_intent(State.CLAIMED), make_intent(State.SENDING), make_intent(State.SENDING)
+
+    found = scrape()
+
+    assert [found[f"outbox_intents kind=welcome state={state}"] for state in ("claimed", "sending")] == [1, 2]
+    assert found["outbox_intents kind=welcome state=pending"] == 4
+    assert figures.flow().held == 3
+
+
 def test_outcomes_and_latencies_are_counters(scrape):
     for seconds in (0.02, 0.22, 4):
         delivered(seconds)
@@ -99,6 +112,26 @@ def test_outcomes_and_latencies_are_counters(scrape):
     assert found["outbox_delivery_seconds_bucket kind=welcome le=+Inf"] == 3
     assert found["outbox_delivery_seconds_count kind=welcome"] == 3
     assert found["outbox_delivery_seconds_sum kind=welcome"] == pytest.approx(4.24, abs=0.2)
+
+
+def test_what_died_is_a_counter_that_goes_on_past_the_cap(scrape, monkeypatch):
+    monkeypatch.setattr(exposition, "CAP", 2)
+    before = scrape()
+    for _ in range(5):
+        make_intent(State.DEAD, attempts=0)
+    Intent.objects.update(closed_at=Now() - 5 * MINUTE)
+    rollup.catch_up()
+
+    assert before["outbox_died_total kind=welcome"] == 0
+    assert scrape()["outbox_died_total kind=welcome"] == 5
+
+
+def test_a_counter_begins_at_zero_so_that_its_first_increase_is_seen(scrape):
+    found = scrape()
+
+    for kind in ("welcome", "reset_code", "message"):
+        assert found[f"outbox_attempts_total kind={kind} outcome=unknown"] == 0
+        assert found[f"outbox_died_total kind={kind}"] == 0
 
 
 def test_the_breaker_the_pause_and_the_tick_are_told(scrape):
@@ -154,12 +187,11 @@ def test_an_allowed_network_needs_no_token_unless_it_is_a_proxy(client, settings
 
 
 def test_without_a_sink_there_is_no_canary(scrape):
-    assert "outbox_canary_age_seconds" not in scrape()
+    assert not [name for name in scrape() if "canary" in name]
 
 
 def test_the_age_of_the_canary_is_that_of_the_last_accepted(scrape, settings):
     settings.CANARY_TO = "Sink@example.com"
-    assert scrape()["outbox_canary_age_seconds"] == float("inf")
     for minutes in (20, 7):
         intent = make_intent(State.SENT, recipient="sink@example.com")
         Intent.objects.filter(pk=intent.pk).update(closed_at=Now() - minutes * MINUTE)
@@ -168,7 +200,19 @@ def test_the_age_of_the_canary_is_that_of_the_last_accepted(scrape, settings):
     assert scrape()["outbox_canary_age_seconds"] == pytest.approx(420, abs=5)
 
 
-def test_only_one_canary_is_under_way(settings):
+def test_before_one_was_accepted_its_age_is_that_of_the_first_asked_for(scrape, settings):
+    settings.CANARY_TO, settings.CANARY_EVERY = "sink@example.com", 2 * MINUTE
+    found = scrape()
+    assert found["outbox_canary_every_seconds"] == 120
+    assert "outbox_canary_age_seconds" not in found
+    for minutes in (9, 4):
+        intent = make_intent(State.DEAD, recipient="sink@example.com")
+        Intent.objects.filter(pk=intent.pk).update(created_at=Now() - minutes * MINUTE)
+
+    assert scrape()["outbox_canary_age_seconds"] == pytest.approx(540, abs=5)
+
+
+def test_two_beats_ask_for_one_canary(settings):
     settings.CANARY_TO = "sink@example.com"
 
     send_canary()
@@ -178,6 +222,18 @@ def test_only_one_canary_is_under_way(settings):
     assert (intent.kind, intent.recipient, intent.state) == ("message", "sink@example.com", State.PENDING)
     Intent.objects.update(state=State.CANCELLED, closed_at=Now())
     assert canary.enqueue() is not None
+
+
+def test_a_canary_that_waits_gives_way_to_the_next_and_one_being_sent_goes_on(settings):
+    settings.CANARY_TO = "sink@example.com"
+    make_intent(due_in=100 * MINUTE, kind="message", recipient="sink@example.com")
+    make_intent(State.SENDING, kind="message", recipient="sink@example.com")
+    make_intent(kind="message")
+    Intent.objects.update(created_at=Now() - settings.CANARY_EVERY)
+
+    assert canary.enqueue() is not None
+    assert states() == ["cancelled", "sending", "pending", "pending"]
+    assert Intent.objects.earliest("pk").reason == "a newer canary followed"
 
 
 def test_a_sink_that_is_no_address_stops_the_start(settings):

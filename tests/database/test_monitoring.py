@@ -32,7 +32,7 @@ def expressions() -> list[str]:
 def told(settings) -> set[str]:
     """The names of all samples when everything there is to tell is there."""
     settings.CANARY_TO = "sink@example.com"
-    make_intent(State.SENT), make_intent()
+    make_intent(State.SENT, recipient="sink@example.com"), make_intent()
     Attempt.objects.update(started_at=NOON, ended_at=NOON)
     rollup.catch_up()
     return {sample.name for family in parse(exposition.text().decode()) for sample in family.samples}
@@ -45,6 +45,12 @@ def test_every_metric_that_is_watched_is_told_and_the_other_way_round(settings):
 
     assert watched <= names
     assert {name for name in names if not name.endswith(("_sum", "_count"))} <= watched
+
+
+def test_no_alert_waits_for_a_count_that_stops_to_grow():
+    counts = r"(?<!absent\()\boutbox_(?:due|intents|dead_letters)\b"
+
+    assert [rule["alert"] for rule in rules() if re.search(counts, rule["expr"])] == []
 
 
 def test_every_label_that_is_watched_exists():

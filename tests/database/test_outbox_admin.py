@@ -1,7 +1,5 @@
 """The admin of the outbox: to look, and to resend and cancel through the same door as everything else."""
 
-import re
-
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
@@ -10,6 +8,7 @@ from django.urls import reverse
 
 from outbox.models import Intent, Provider
 from outbox.states import State
+from tests.database.admin_steps import answers
 from tests.database.auth_steps import make_user
 from tests.database.outbox_steps import MINUTE, SECOND, columns, provider, reread, states
 from tests.factories import make_intent
@@ -40,8 +39,8 @@ def act(browser, action, *intents):
     """Choose the action for these mails, and say yes to the page that asks, if one does."""
     chosen = {"action": action, "_selected_action": [intent.pk for intent in intents]}
     answer = browser.post(LIST, chosen, follow=True)
-    upto = re.findall(rb'name="confirmed" value="(\d+)"', answer.content)
-    return browser.post(LIST, {**chosen, "confirmed": upto[0].decode()}, follow=True) if upto else answer
+    asks = b'name="confirmed"' in answer.content
+    return browser.post(LIST, {**chosen, **answers(answer)}, follow=True) if asks else answer
 
 
 def actions(browser):

@@ -56,6 +56,39 @@ def test_attempts_are_counted_by_minute_kind_and_outcome():
     assert totals() == {("welcome", "delivered"): 3, ("welcome", "refused"): 1, ("reset_code", "delivered"): 1}
 
 
+def died(at: datetime) -> Intent:
+    letter = make_intent(State.DEAD, attempts=0)  # its lifetime ended while nobody knew whether it had arrived
+    Intent.objects.filter(pk=letter.pk).update(closed_at=at)
+    return letter
+
+
+def test_dead_letters_are_counted_also_where_no_attempt_ended():
+    died(NOON - timedelta(hours=3))
+    attempt(NOON)
+    rollup.catch_up()
+    died(NOON + MINUTE)
+    died(NOON + MINUTE)
+
+    rollup.catch_up()
+
+    assert [(minute, outcome, count) for minute, _, outcome, count in counted()] == [
+        (-180, "died", 1),
+        (0, "delivered", 1),
+        (1, "died", 2),
+    ]
+    assert totals() == {("welcome", "delivered"): 1, ("welcome", "died"): 3}
+
+
+def test_a_letter_that_is_replayed_and_dies_again_has_died_twice():
+    letter = died(NOON)
+    rollup.catch_up()
+    Intent.objects.filter(pk=letter.pk).update(closed_at=NOON + 5 * MINUTE)
+
+    rollup.catch_up()
+
+    assert totals() == {("welcome", "died"): 2}
+
+
 def test_only_delivered_mails_have_a_latency_from_when_they_were_first_due():
     attempt(NOON, took=0.05)
     attempt(NOON, took=1.2)

@@ -137,6 +137,32 @@ assert ask(**{"X-Request-ID": "checkout-7"}).status_code == 500
     assert "314159" not in told
 
 
+def test_what_somebody_searched_for_does_not_reach_sentry(collector):
+    script = """
+import logging
+def broken(request):
+    logging.getLogger("shop").warning("went to /admin/?q=layla%40example.com&next=%2Fa%3Fq%3Dlayla%2540example.com")
+    raise RuntimeError("no page /admin/?q=layla%2Bshop%40example.com")
+from django.urls import get_resolver
+next(p for p in get_resolver().url_patterns[-1].url_patterns if p.name == "healthz").callback = broken
+link = "/healthz?q=layla%40example.com&code=271828"
+from django.core.wsgi import get_wsgi_application
+from django.test import RequestFactory
+environ = RequestFactory().get(link, headers={"Referer": "http://localhost" + link}).environ
+get_wsgi_application()(environ, lambda code, _: print(code))
+"""
+    done = run(script, SENTRY_DSN=f"http://key@{collector.place}/1")
+
+    assert done.stdout.startswith("500"), done.stderr
+    told = "\n".join(body.decode("utf-8", "replace") for _, body in collector.got)
+    assert "http://testserver/healthz" in told
+    assert "went to /admin/?q=l***%40example.com&next" in told
+    assert "***%2540example.com" in told
+    assert "no page /admin/?q=l***%40example.com" in told
+    assert "271828" not in told
+    assert "layla" not in told
+
+
 def test_a_request_and_its_attempt_are_spans_of_the_callers_trace(collector):
     script = f"""
 kept = {{}}

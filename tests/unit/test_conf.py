@@ -22,6 +22,8 @@ SECOND = timedelta(seconds=1)
         ({"answer_timeout": timedelta()}, "OUTBOX_ANSWER_TIMEOUT must be longer than nothing"),
         ({"deadline": timedelta()}, "OUTBOX_DEADLINE must be longer than nothing"),
         ({"lifetime": timedelta()}, "OUTBOX_LIFETIME must be longer than nothing"),
+        ({"retention": timedelta()}, "OUTBOX_RETENTION must be longer than nothing"),
+        ({"dead_retention": timedelta()}, "OUTBOX_DEAD_RETENTION must be longer than nothing"),
         ({"lease": 0.9 * SECOND}, r"OUTBOX_LEASE must be at least 1\.0 s"),
         ({"deadline": 59 * SECOND}, "OUTBOX_DEADLINE must not be shorter than OUTBOX_ANSWER_TIMEOUT"),
         ({"backoff_max": 59 * SECOND}, "OUTBOX_BACKOFF_MAX must not be shorter than OUTBOX_BACKOFF"),

@@ -118,6 +118,15 @@ def test_the_example_names_every_variable_that_the_settings_read() -> None:
     assert sorted(named) == sorted(set(read))
 
 
+def test_the_readme_names_every_variable_and_stays_a_manual_that_is_read() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## Configure it\n")[2].partition("\n### ")[0]
+    named = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+
+    assert {name for name in named if f"`{name}`" not in table} == set()
+    assert len(readme.splitlines()) <= 300
+
+
 def test_the_example_gives_the_defaults_of_the_settings() -> None:
     settings = (ROOT / "core" / "settings.py").read_text()
     given = re.findall(r"^#([A-Z_]+)=(.+)$", (ROOT / ".env.example").read_text(), re.MULTILINE)

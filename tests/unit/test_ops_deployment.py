@@ -34,6 +34,15 @@ def test_every_process_is_a_service_that_starts_again(name):
     assert service["read_only"] is True
 
 
+@pytest.mark.parametrize("name", ["migrate", *NAMES])
+def test_a_service_gets_all_that_can_be_set(name):
+    service = COMPOSE["services"][name]
+    set_here = {key for key, value in service["environment"].items() if not str(value).startswith("${" + key)}
+
+    assert service["env_file"] == [{"path": "../.env", "required": False}]
+    assert set_here == {"DATABASE_URL", "REDIS_URL"}  # over the file; of the others the file's value counts
+
+
 @pytest.mark.parametrize("name", ["worker", "beat", "flower"])
 def test_a_service_runs_what_the_unit_runs(name):
     unit = (OPS / "systemd" / f"outbox-{name}.service").read_text()
