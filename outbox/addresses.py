@@ -1,5 +1,7 @@
 """The one form in which an address is stored and compared."""
 
+from functools import lru_cache
+
 from email_validator import EmailNotValidError, validate_email
 
 from outbox.errors import BadAddress
@@ -7,6 +9,7 @@ from outbox.errors import BadAddress
 _LONGEST = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 
 
+@lru_cache(maxsize=1024)  # whoever enqueues has most often checked the same address a moment ago
 def normalised(address: str) -> str:
     """Lower case, the domain in its ASCII form.
 

@@ -24,6 +24,7 @@ from outbox.states import CLOSED, OPEN, State
 
 _LARGEST_MESSAGE = 10 * 1024 * 1024  # octets; providers refuse more after taking it all
 _LARGEST_CONTEXT = 64 * 1024  # letters of JSON; a mail that needs more should carry a link
+_COLUMNS = frozenset(field.attname for field in Intent._meta.concrete_fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +109,7 @@ def _written(rows: Sequence[Mapping[str, Any]]) -> list[Intent]:
 
 def _intent(row: Mapping[str, Any]) -> Intent:
     """What was just written, without reading it back."""
-    fields = {field.attname for field in Intent._meta.concrete_fields}
-    intent = Intent(**{name: value for name, value in row.items() if name in fields})
+    intent = Intent(**{name: value for name, value in row.items() if name in _COLUMNS})
     intent._state.adding, intent._state.db = False, connection.alias
     return intent
 

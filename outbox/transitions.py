@@ -83,8 +83,14 @@ def enqueue(given: Sequence[Mapping[str, Any]]) -> dict[UUID, dict[str, Any]]:
     if len(as_json) == 1:
         written = sql.records(sql.ENQUEUE_ONE, as_json[0])
     else:
-        written = sql.records(sql.ENQUEUE, sql.columns(as_json, tuple(sql.GIVEN)))
+        written = sql.records(sql.ENQUEUE, _columns(as_json, tuple(sql.GIVEN)))
     return {row["task_id"]: row for row in written}
+
+
+def _columns(items: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Turn rows into one list per column, the form in which unnest() takes them."""
+    rows = list(items)
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def claim(limit: int, lease: timedelta, *, solo: bool = True, overdue: timedelta = timedelta()) -> list[Claim]:
@@ -147,7 +153,7 @@ def close(closings: Collection[Closing], worker: str) -> set[UUID]:
     """Leave `sending` and record the attempts; the tokens closed. The rest was lost or is locked just now."""
     if not closings:
         return set()
-    given = sql.columns((_close_row(closing) for closing in closings), _CLOSE_COLUMNS)
+    given = _columns((_close_row(closing) for closing in closings), _CLOSE_COLUMNS)
     done = {token for (token,) in sql.rows(sql.CLOSE, {**given, "worker": worker})}
     for closing in closings:
         if closing.claim.token in done:
