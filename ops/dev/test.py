@@ -67,6 +67,7 @@ def _is_ok(name: str, options: CheckOptions, env: Mapping[str, str]) -> bool:
 
 def _environment(stack: Stack) -> dict[str, str]:
     return clean_environment(
+        PYTHONHASHSEED="0",  # both of pytest's processes must name the same tests, also where a name shows a set
         SECRET_KEY=secrets.token_urlsafe(50),
         ALLOWED_HOSTS="localhost,127.0.0.1,testserver",
         SECURE_SSL_REDIRECT="0",
