@@ -52,10 +52,6 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
         return record.msg if isinstance(record.msg, _Line) else super().format(record)
 
 
-# No line shows these, and asking for them takes a third of the time of each (Python's logging HOWTO, "Optimization").
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-logging._srcfile = None
-
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

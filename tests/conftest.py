@@ -15,6 +15,7 @@ from tests.smtp import SmtpServer
 _WAITING = ("tests/acceptance/", "tests/services/")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process takes those that start servers, wait and kill, one after the other; the second takes all others."""
     for item in items:

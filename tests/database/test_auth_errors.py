@@ -52,7 +52,7 @@ def test_a_body_that_is_no_json_is_answered_with_400(body: bytes | str) -> None:
     refused(send(body), 400)
 
 
-@pytest.mark.parametrize("body", ["[]", "null", "1", '"a"', "[{}]", "[" * 900 + "]" * 900])
+@pytest.mark.parametrize("body", ["[]", "null", "1", '"a"', "[{}]", "[" * 300 + "]" * 300])
 def test_json_that_is_no_object_is_answered_with_400(body: str) -> None:
     assert "non_field_errors" in refused(send(body), 400)["errors"]
 
