@@ -671,3 +671,17 @@ def test_a_turn_costs_a_handful_of_statements(smtp, make_sender, django_assert_m
         assert sender.turn() == 8
     eventually(lambda: not transitions.rescue_claimed(SECOND, 1))
     sender.work()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell")
+def test_a_process_with_a_backlog_holds_its_threads_together_for_the_slice_only(smtp, make_sender, monkeypatch):
+    before, held = os.sched_getaffinity(0), []
+    for _ in range(20):
+        make_intent()
+    sender = make_sender()
+    hold = sender._cpu.hold
+    monkeypatch.setattr(sender._cpu, "hold", lambda threads: held.append([*threads]) or hold(threads))
+
+    assert sender.work() == 20
+    assert len(held[0]) == len(sender.lanes.thread_ids) == 8
+    assert os.sched_getaffinity(0) == before
