@@ -1,5 +1,6 @@
 """The sender's slice: what it begins, in which order, beside what, and what becomes of the rest."""
 
+import os
 import time
 from datetime import timedelta
 from functools import partial
@@ -680,7 +681,12 @@ def test_a_process_with_a_backlog_holds_its_threads_together_for_the_slice_only(
         make_intent()
     sender = make_sender()
     hold = sender._cpu.hold
-    monkeypatch.setattr(sender._cpu, "hold", lambda threads: held.append([*threads]) or hold(threads))
+
+    def held_too(threads):
+        held.append(threads)
+        hold(threads)
+
+    monkeypatch.setattr(sender._cpu, "hold", held_too)
 
     assert sender.work() == 20
     assert len(held[0]) == len(sender.lanes.thread_ids) == 8
