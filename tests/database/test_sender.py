@@ -505,15 +505,20 @@ def test_a_hold_that_passed_to_another_is_not_renewed_by_the_first(smtp, make_se
     assert reread(intent).state == "pending"
 
 
+def lost_and_rescued() -> int:
+    """The holder renews meanwhile, and for ten seconds after PostgreSQL's start nothing is rescued."""
+    Intent.objects.update(lease_until=Now() - SECOND)
+    provider(swept_at=None)
+    return rescuer.rescue()
+
+
 def test_a_mail_rescued_from_a_holder_that_lives_is_a_copy_with_the_same_message_id(smtp, make_sender):
     smtp.script.add(Rule(Stage.ANSWER, gate=(gate := Gate()), times=1))
     intent = make_intent(due_in=-MINUTE)
 
     with Working(make_sender("first")):
         gate.wait_arrived()
-        Intent.objects.update(lease_until=Now() - SECOND)
-        provider(swept_at=None)
-        eventually(rescuer.rescue)
+        eventually(lost_and_rescued)
         make_sender("second").work()
         assert reread(intent).state == "sent"
         gate.release()
