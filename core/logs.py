@@ -9,6 +9,9 @@ import structlog
 # Anything that may be an address, or a login in front of a server's name; at most 64 letters before the @ (RFC 5321).
 _ADDRESS = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@(?=[\w-]+\.[\w.-]*\w)")
 
+# An address in a link, where the @ is written %40; escaped once more where a link stands in a link.
+_IN_LINK = re.compile(r"([\w.+~!*'%-])[\w.+~!*'%-]{0,63}(%(?:25)*40)(?=[\w-]+\.[\w.-]*\w)")
+
 
 def _mask_addresses(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Nobody's address is in a log, also where a provider's words or somebody's traceback quote it."""
@@ -18,8 +21,8 @@ def _mask_addresses(_logger: object, _name: str, event: structlog.typing.EventDi
 def without_addresses(value: object) -> object:
     """The value, with every address in its texts masked, however deep they lie."""
     match value:
-        case str() if "@" in value:
-            return _ADDRESS.sub(r"\1***@", value)
+        case str() if "@" in value or "40" in value:
+            return _ADDRESS.sub(r"\1***@", _IN_LINK.sub(r"\1***\2", value))
         case dict():
             return {key: without_addresses(one) for key, one in value.items()}
         case list() | tuple() | set() | frozenset():

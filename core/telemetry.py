@@ -1,6 +1,5 @@
 """Sentry and OpenTelemetry: each switched on by its variable, and neither imported otherwise."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from core.logs import without_addresses
 
 _HOW = "pip install -r ops/monitoring/requirements.txt"
 _PARTS = ("trace", "propagate", "sdk.trace", "sdk.trace.export", "exporter.otlp.proto.http.trace_exporter")
-# An address in a link, where the @ is written %40; escaped once more where a link stands in a link.
-_IN_LINK = re.compile(r"([\w.+~!*'%-])[\w.+~!*'%-]{0,63}(%(?:25)*40)(?=[\w-]+\.[\w.-]*\w)")
 _otel: "_Otel | None" = None  # once it is switched on
 
 
@@ -45,7 +42,7 @@ def start_sentry(dsn: str) -> None:
             include_local_variables=False,  # they hold codes, passwords and whole mails
             max_request_body_size="never",
             before_send=_cleaned,
-            before_breadcrumb=lambda crumb, _hint: _masked(crumb),
+            before_breadcrumb=lambda crumb, _hint: without_addresses(crumb),
         )
     except ValueError as error:  # BadDsn; it does not quote what it could not read
         raise ImproperlyConfigured(f"SENTRY_DSN cannot be read: {error}.") from None
@@ -106,20 +103,7 @@ def _cleaned(event: dict[str, Any], _hint: object) -> object:
         headers = request.get("headers") or {}
         kept = {name: value for name, value in headers.items() if name.lower() != "referer"}
         event["request"] = {**request, "query_string": "", "headers": kept}
-    return _masked(event)
-
-
-def _masked(value: object) -> object:
-    """The value without addresses, also where a link holds them."""
-    match value:
-        case str():
-            return without_addresses(_IN_LINK.sub(r"\1***\2", value) if "40" in value else value)
-        case dict():
-            return {key: _masked(one) for key, one in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_masked(one) for one in value]
-        case _:
-            return value
+    return without_addresses(event)
 
 
 def _needed(module: str, setting: str, packages: str) -> ModuleType:

@@ -134,7 +134,7 @@ def _row(kind: Kind, request: Request) -> dict[str, Any]:
         "is_sample": False,
         "payload": None,
         "reason": "",
-        "resent_from": None,
+        "resent_from_id": None,
         "actor": "",
         **_fixed(kind, task_id),
     }
@@ -242,7 +242,7 @@ def resend(intent: Intent, *, actor: str, reason: str = "") -> Intent:
         **_row(kind, request),
         "payload": intent.payload,
         "is_sample": intent.is_sample,
-        "resent_from": intent.pk,
+        "resent_from_id": intent.pk,
         "actor": actor[:254],
         "reason": f"resent: {reason}" if reason else "resent",
     }

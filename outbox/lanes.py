@@ -18,7 +18,7 @@ from outbox.transport import Transport
 # A provider may count connections: idle ones must not be what turns away the breaker's probe, 5 s after it opened.
 _IDLE_S = 4.0
 # After one of several lanes has landed, the others are about to, and a turn costs the same for all: so long at most,
-# looked at so often. Measured with 8 lanes: 40 % more than none, and 20 % more than a wait that never ends early.
+# looked at so often. A tenth less processor time a mail than a wait that never ends early, a quarter less than none.
 _GATHER_S, _LOOK_S = 0.002, 0.0003
 _PERMIT_TIMEOUT_S = 5.0  # how long a lane waits for the commit before DATA of a mail that must not be repeated
 

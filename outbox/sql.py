@@ -4,7 +4,7 @@ The database's clock decides everything: waits come in as intervals and are adde
 Rows are locked with SKIP LOCKED throughout: a row that a business transaction holds is tried again next turn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import connection
@@ -28,32 +28,31 @@ def records(statement: str, params: Mapping[str, Any] | None = None) -> list[dic
 # enqueue: the ORM has no ON CONFLICT … DO NOTHING … RETURNING on a partial index, and one statement for many rows
 # keeps enqueue_many at one round trip. GREATEST passes over NULL; a moment that is past means now.
 # One row is given as plain values: as 18 arrays it would take a third longer.
-_TYPES = (
+_COPIED = (
     "task_id uuid, kind text, recipient text, language text, context jsonb, payload bytea, owner text, "
     "dedupe_key text, message_id text, priority smallint, repeatable boolean, is_sample boolean, reason text, "
-    "actor text, trace jsonb, resent_from bigint, not_before timestamptz, lifetime interval"
+    "actor text, trace jsonb, resent_from_id bigint"
 )
-GIVEN = {name: kind for name, _, kind in (each.partition(" ") for each in _TYPES.split(", "))}
-_ENQUEUE = f"""
-INSERT INTO outbox_intent ({", ".join([*GIVEN][:15])}, resent_from_id, state, created_at, scheduled_at, due_at,
-  expires_at, attempts, spent, data_begun, maybe_sent, alone, excused)
-{{rows}}
+GIVEN = dict(each.split() for each in f"{_COPIED}, not_before timestamptz, lifetime interval".split(", "))
+
+
+def _enqueue(rows_: str, value: Callable[[str], str]) -> str:
+    columns = [each.split()[0] for each in _COPIED.split(", ")]
+    start = f"GREATEST({value('not_before')}, now())"
+    times = f"now(), {start}, {start}, {start} + {value('lifetime')}"
+    return f"""
+INSERT INTO outbox_intent ({", ".join(columns)}, created_at, scheduled_at, due_at, expires_at, state, attempts, spent,
+  data_begun, maybe_sent, alone, excused)
+{rows_.format(f"{', '.join(map(value, columns))}, {times}, 'pending', 0, 0, false, false, false, false")}
 ON CONFLICT (dedupe_key) WHERE state IN ('claimed', 'pending', 'sending') DO NOTHING
-RETURNING task_id, id, created_at, scheduled_at, due_at, expires_at, resent_from_id
+RETURNING task_id, id, created_at, scheduled_at, due_at, expires_at
 """
-_ROW = (
-    ", ".join(f"{{{name}}}" for name in [*GIVEN][:16])
-    + """, 'pending', now(), GREATEST({not_before}, now()),
-  GREATEST({not_before}, now()), GREATEST({not_before}, now()) + {lifetime}, 0, 0, false, false, false, false"""
-)
+
+
 _ARRAYS = ", ".join(f"%({name})s::{kind}[]" for name, kind in GIVEN.items())
-ENQUEUE = _ENQUEUE.format(
-    rows=f"SELECT {_ROW.format(**{name: name for name in GIVEN})} FROM unnest({_ARRAYS}) WITH ORDINALITY"  # noqa: S608
-    f" AS given({', '.join(GIVEN)}, place) ORDER BY place"
-)
-ENQUEUE_ONE = _ENQUEUE.format(
-    rows=f"VALUES ({_ROW.format(**{name: f'%({name})s::{kind}' for name, kind in GIVEN.items()})})"
-)
+_MANY = f"SELECT {{}} FROM unnest({_ARRAYS}) WITH ORDINALITY AS given({', '.join(GIVEN)}, place) ORDER BY place"  # noqa: S608
+ENQUEUE = _enqueue(_MANY, str)
+ENQUEUE_ONE = _enqueue("VALUES ({})", lambda name: f"%({name})s::{GIVEN[name]}")
 
 # claim: lock and lease due intents in one round trip; the ORM has no UPDATE … RETURNING.
 # MATERIALIZED: the planner must not run the locking part twice and exceed the limit.

@@ -3,9 +3,9 @@
 import time
 from dataclasses import dataclass
 
-from ops.benchmarks.rig import Rig, cpu_seconds, until
+from ops.benchmarks.rig import Rig, cpu_seconds
 from ops.benchmarks.systems import System
-from ops.dev.services import NotStartedError
+from ops.dev.services import NotStartedError, wait_until
 
 _PATIENCE_S = 60
 _WARM = 0.1  # the first tenth is not measured: connections are opened and templates compiled then
@@ -53,7 +53,7 @@ def wait(rig: Rig, wanted: int, patience_s: float = _PATIENCE_S) -> None:
         NotStartedError: it took too long.
     """
     started = time.monotonic()
-    if not until(lambda: rig.sink.count >= wanted, patience_s, every=0.05):
+    if not wait_until(lambda: rig.sink.count >= wanted, patience_s, every=0.05):
         raise NotStartedError(f"{rig.sink.count} of {wanted} mails after {time.monotonic() - started:.0f} s")
 
 

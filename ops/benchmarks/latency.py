@@ -6,9 +6,9 @@ from collections.abc import Callable
 from ops.benchmarks import systems
 from ops.benchmarks.measure import percentile, ratio, spread
 from ops.benchmarks.report import Must, Report
-from ops.benchmarks.rig import Rig, running_rig, until
+from ops.benchmarks.rig import Rig, running_rig
 from ops.dev.child import Child
-from ops.dev.services import NotStartedError
+from ops.dev.services import NotStartedError, wait_until
 
 _MAILS = 125
 _WAYS = ("outbox", "outbox, tick only", "Celery task per mail")
@@ -43,7 +43,7 @@ def _trickle(rig: Rig, way: str) -> list[float]:
         words = ["naive"] if naive else ["ours", *(["tick"] if "tick" in way else [])]
         said = rig.run(env, "-m", "ops.benchmarks.trickle", str(_MAILS), *words)
         committed: dict[str, float] = json.loads(said)
-        if not until(lambda: rig.sink.count >= len(committed), 20):
+        if not wait_until(lambda: rig.sink.count >= len(committed), 20):
             raise NotStartedError(f"{rig.sink.count} of {len(committed)} mails arrived")
         taken = {to: moment for moment, to in rig.sink.ask("mails")}
     finally:

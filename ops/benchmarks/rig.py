@@ -1,13 +1,11 @@
 """The servers that a benchmark measures on: PostgreSQL, Redis, and a provider that takes everything."""
 
 import json
-import os
 import secrets
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,18 +193,3 @@ def _used(process: psutil.Process) -> float:
 def memory_mb(pid: int) -> float:
     """What this process and all below it hold for themselves alone (USS)."""
     return float(sum(process.memory_full_info().uss for process in _with_children(pid)) / 2**20)
-
-
-def load() -> float:
-    """How busy the machine is; over 1 a run says little."""
-    return os.getloadavg()[0]
-
-
-def until(condition: Callable[[], object], seconds: float, every: float = 0.02) -> bool:
-    """Ask until it holds; False when the time is over."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(every)
-    return True

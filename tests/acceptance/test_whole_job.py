@@ -30,6 +30,27 @@ def test_who_registers_gets_a_mail_and_the_row_says_sent(system: Rig):
     assert (task["kind"], task["state"], task["attempts"]) == ("welcome", "sent", 1)
 
 
+def test_a_mail_waits_for_no_tick_and_costs_no_connection_to_the_database(system: Rig):
+    """Nobody ticks here: the nudge after the commit alone brings each mail, to a worker that stays connected."""
+    system.retire(system.beat)
+    system.watch(1)  # a tick that was on its way has been worked off
+    system.wait_sent(system.client.register(fresh_address()).body["task_id"], seconds=5)
+    connected = backends(system)
+    system.watch(0.3)
+    connected &= backends(system)  # without those that were only asking how it goes
+
+    for _ in range(3):
+        system.wait_sent(system.client.register(fresh_address()).body["task_id"], seconds=5)
+
+    assert connected <= backends(system)
+
+
+def backends(system: Rig) -> set[int]:
+    """Who is connected to the database."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    return {pid for (pid,) in system.rows(asked)}
+
+
 def test_an_arabic_name_and_language_give_an_arabic_mail(system: Rig):
     email = fresh_address()
 

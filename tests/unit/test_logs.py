@@ -79,6 +79,14 @@ def test_an_error_carries_its_traceback_in_the_same_line(lines):
     assert "ValueError: invalid literal for int()" in lines.only["exception"]
 
 
+def test_an_address_in_a_link_is_masked_too(lines):
+    lines.plain.warning("went to /admin/?q=layla%40example.com&next=%2Fa%3Fq%3Dlayla%2540example.com, 40 times")
+
+    assert "layla" not in lines.text
+    assert "q=l***%40example.com&next" in lines.only["event"]
+    assert lines.only["event"].endswith(", 40 times")
+
+
 def test_a_line_break_in_a_value_makes_no_second_line(lines):
     lines.structured.info("x", value='one\ntwo\u2028three"}')
 
