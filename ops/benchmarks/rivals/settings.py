@@ -23,7 +23,11 @@ INSTALLED_APPS = [
     *{"post_office": ["post_office"], "mailer": ["mailer"], "celery_email": ["djcelery_email"]}.get(_APP, []),
 ]
 TEMPLATES = [
-    {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [HERE / "templates"], "APP_DIRS": False}
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [HERE / "templates", HERE.parent / "django_mail"],  # the layout is the one that rendering is compared with
+        "OPTIONS": {"builtins": ["django.templatetags.i18n"]},
+    }
 ]
 DATABASES = {"default": {**dj_database_url.parse(os.environ["DATABASE_URL"]), "CONN_MAX_AGE": None}}
 LOGGING = {
@@ -61,4 +65,6 @@ BRAND = {
     "support": "support@example.com",
     "colour": "#1d4ed8",
     "on_colour": "#ffffff",
+    "logo": "",
+    "address": "",
 }

@@ -8,7 +8,7 @@ from ops.benchmarks.rivals.settings import BRAND
 
 def context(name: str) -> dict[str, object]:
     """What the templates need."""
-    return {"name": name, "brand": BRAND, "language": "en", "direction": "ltr"}
+    return {"name": name, "brand": BRAND, "language": "en", "dir": "ltr"}
 
 
 def build(to: str, name: str) -> EmailMultiAlternatives:
