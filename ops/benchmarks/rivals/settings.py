@@ -25,7 +25,8 @@ INSTALLED_APPS = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [HERE / "templates", HERE.parent / "django_mail"],  # the layout is the one that rendering is compared with
+        # The layout is the one that rendering is compared with.
+        "DIRS": [HERE / "templates", HERE.parent / "django_mail"],
         "OPTIONS": {"builtins": ["django.templatetags.i18n"]},
     }
 ]
