@@ -11,7 +11,7 @@ from outbox import intents, recording, rescuer, tracing, transitions
 from outbox.models import Intent
 from outbox.recording import Ended
 from outbox.transitions import Begun
-from tests.database.outbox_steps import delivered, let_lease_run_out
+from tests.database.outbox_steps import SECOND, delivered, eventually, let_lease_run_out
 from tests.factories import make_intent
 
 REQUEST = {"request_id": "checkout-7", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
@@ -63,9 +63,10 @@ def test_the_end_of_an_attempt_names_the_request(heard):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_lost_worker_had_is_told_with_its_request(heard):
+def test_what_a_lost_worker_had_is_told_with_its_request(heard, outbox_settings):
+    outbox_settings(LEASE=SECOND)  # nothing is rescued for so long after PostgreSQL's start
     let_lease_run_out(begin_traced(REQUEST))
-    rescuer.rescue()
+    eventually(rescuer.rescue)
 
     assert [told["trace"] for told in (*heard.of("attempt_ended"), *heard.of("rescued"))] == [REQUEST, REQUEST]
 

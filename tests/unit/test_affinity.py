@@ -3,14 +3,24 @@
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from outbox import affinity
 from outbox.affinity import OneCpu
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) == 1, reason="there is nothing to choose from"
 )
+
+
+@pytest.fixture(autouse=True)
+def _cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks that nobody else takes; the workers of other tests may be busy now."""
+    for cpu in os.sched_getaffinity(0):
+        (tmp_path / f"cpu{cpu}").mkdir()
+    monkeypatch.setattr(affinity, "_CPU", str(tmp_path / "cpu{}"))
 
 
 @pytest.fixture
@@ -35,6 +45,44 @@ def test_all_threads_share_one_cpu_until_they_are_released(other):
 
     one.release([other])
     assert os.sched_getaffinity(0) == os.sched_getaffinity(other) == before
+
+
+def test_no_two_processes_hold_the_same_cpu():
+    before = os.sched_getaffinity(0)
+    every = [OneCpu() for _ in before]  # a lock belongs to an opened folder, so these stand for processes
+    late = OneCpu()
+
+    held: list[int] = []
+    for one in every:
+        one.hold([])
+        held += os.sched_getaffinity(0)
+    assert sorted(held) == sorted(before)
+
+    os.sched_setaffinity(0, before)
+    late.hold([])
+    assert os.sched_getaffinity(0) == before
+
+    every[0].release([])
+    late.hold([])
+    assert os.sched_getaffinity(0) == {held[0]}
+    for one in (late, *every):
+        one.release([])
+
+
+def test_where_cpus_cannot_be_locked_nothing_is_held(monkeypatch):
+    before = os.sched_getaffinity(0)
+    monkeypatch.setattr(affinity, "_CPU", "/nowhere/cpu{}")
+
+    OneCpu().hold([])
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(not Path("/sys/devices/system/cpu").is_dir(), reason="the system has no such folders")
+def test_each_cpu_has_a_folder_to_lock(monkeypatch):
+    monkeypatch.undo()
+
+    for cpu in os.sched_getaffinity(0):
+        assert Path(affinity._CPU.format(cpu)).is_dir()
 
 
 def test_a_thread_that_has_ended_is_no_trouble(other):
