@@ -31,10 +31,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The tokens of the attempts that are settled; `limited` as the breaker saw it."""
+    """The tokens of the attempts that are settled; `limited` as the breaker saw it; whose end is still to be told."""
 
     tokens: frozenset[UUID] = frozenset()
     limited: frozenset[UUID] = frozenset()
+    untold: Sequence[Closing] = ()
 
 
 def record(ended: Sequence[Ended], worker: str, *, talking: bool = False) -> Recorded:
@@ -63,8 +64,9 @@ def record_quickly(ended: Sequence[Ended], wanted: Wanted, worker: str) -> tuple
     turned = turn.turn(closings, wanted, provider=breaker.DEFAULT, worker=worker)
     if turned is None:
         return None
+    closed = [closing for closing in closings if closing.claim.token in turned.closed]
     missed = [closing for closing in closings if closing.claim.token not in turned.closed]
-    return Recorded(tokens=turned.closed | _settled_if_possible(missed, worker)), turned.begun
+    return Recorded(tokens=turned.closed | _settled_if_possible(missed, worker), untold=closed), turned.begun
 
 
 def _settled_if_possible(missed: Sequence[Closing], worker: str) -> set[UUID]:

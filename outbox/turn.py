@@ -131,7 +131,10 @@ class Wanted:
 
 
 def turn(delivered: Sequence[Closing], wanted: Wanted, *, provider: str, worker: str) -> Turned | None:
-    """Close what was delivered and begin up to so many; None when the provider is not all well: nothing was done."""
+    """Close what was delivered and begin up to so many; None when the provider is not all well: nothing was done.
+
+    What it closed is announced by the caller, who has lanes to feed first.
+    """
     found = TURN.rows(
         {
             "delivered": json.dumps([_facts(closing) for closing in delivered]),
@@ -146,9 +149,6 @@ def turn(delivered: Sequence[Closing], wanted: Wanted, *, provider: str, worker:
     if not found:
         return None
     closed = frozenset(found[0][0] or ())
-    for closing in delivered:
-        if closing.claim.token in closed:
-            transitions.announce_end(closing)
     begun = [transitions.begun_of(row[1:]) for row in found if row[1] is not None]  # no row of `begun`: NULLs
     return Turned(closed=closed, begun=begun)
 

@@ -63,10 +63,10 @@ def _command(app: str, *words: str) -> Callable[[Rig, int], list[Child]]:
     return start
 
 
-OURS = System(name="outbox", backlog=8000, fill=_fill_ours, start=start_ours, uses_postgres=True, uses_redis=True)
+OURS = System(name="outbox", backlog=10000, fill=_fill_ours, start=start_ours, uses_postgres=True, uses_redis=True)
 OURS_16 = replace(OURS, name="outbox, 16 lanes", start=lambda rig, _count: start_ours(rig, OUTBOX_LANES="16"))
-BARE = System(name="bare loop, 2 processes", backlog=3000, fill=lambda _rig, _count: None, start=_start_loops)
-NAIVE = System(name="Celery task per mail", backlog=1200, fill=_filler("task"), start=_celery("task"), uses_redis=True)
+BARE = System(name="bare loop, 2 processes", backlog=4000, fill=lambda _rig, _count: None, start=_start_loops)
+NAIVE = System(name="Celery task per mail", backlog=1500, fill=_filler("task"), start=_celery("task"), uses_redis=True)
 CELERY_EMAIL = System(
     name="django-celery-email",
     backlog=3000,
@@ -83,11 +83,11 @@ MAILER = System(
 )
 _SEND_QUEUED = _command("post_office", "send_queued_mail", "--processes", "2")
 POST_OFFICE = System(
-    name="django-post_office", backlog=2000, fill=_filler("post_office"), start=_SEND_QUEUED, uses_postgres=True
+    name="django-post_office", backlog=4000, fill=_filler("post_office"), start=_SEND_QUEUED, uses_postgres=True
 )
 POST_OFFICE_EARLY = System(
     name="django-post_office, rendered when asked for",
-    backlog=2000,
+    backlog=4000,
     fill=_filler("post_office", BENCHMARK_EARLY="1"),
     start=_SEND_QUEUED,
     uses_postgres=True,
