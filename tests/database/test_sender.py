@@ -10,7 +10,7 @@ import pytest
 from django.contrib.postgres.functions import TransactionNow as Now
 from django.db.models import F
 
-from outbox import conf, doctor, rescuer, tasks, transitions
+from outbox import binding, conf, doctor, rescuer, tasks, transitions
 from outbox.kinds import Bound, Lacking, Over, Priority
 from outbox.models import Attempt, Intent, Provider
 from outbox.states import State
@@ -661,6 +661,49 @@ def test_the_rate_limit_holds_back_what_is_claimed_and_not_what_was(smtp, make_s
 
     assert begun == 4
     assert len(smtp.record.messages) == 4
+
+
+# What is told
+
+
+def test_an_end_is_told_when_the_free_lane_has_its_next_mail(smtp, make_sender, outbox_settings, heard, monkeypatch):
+    outbox_settings(LANES=1)
+    provider()
+    for _ in range(3):
+        make_intent()
+    sender = make_sender()
+    start, told = sender.lanes.start, []
+
+    def started(flight):
+        told.append(len(heard.of("attempt_ended")))
+        start(flight)
+
+    monkeypatch.setattr(sender.lanes, "start", started)
+    sender.work()
+
+    assert told == [0, 0, 1]
+    assert len(heard.of("attempt_ended")) == 3
+
+
+def test_an_end_is_told_also_when_the_next_mail_cannot_be_bound(smtp, make_sender, outbox_settings, heard, monkeypatch):
+    outbox_settings(LANES=1)
+    provider()
+    make_intent()
+    make_intent()
+    bind = binding.bind
+
+    def bound_once(begun):
+        monkeypatch.setattr(binding, "bind", broken)
+        return bind(begun)
+
+    def broken(_begun):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(binding, "bind", bound_once)
+    with pytest.raises(ZeroDivisionError):
+        make_sender().work()
+
+    assert len(heard.of("attempt_ended")) == 1
 
 
 # Statements
