@@ -21,7 +21,7 @@ def _mask_addresses(_logger: object, _name: str, event: structlog.typing.EventDi
 def without_addresses(value: object) -> object:
     """The value, with every address in its texts masked, however deep they lie."""
     match value:
-        case str() if "@" in value or "40" in value:
+        case str() if "@" in value or "%" in value:
             return _ADDRESS.sub(r"\1***@", _IN_LINK.sub(r"\1***\2", value))
         case dict():
             return {key: without_addresses(one) for key, one in value.items()}

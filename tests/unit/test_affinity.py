@@ -16,11 +16,14 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def _cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks that nobody else takes; the workers of other tests may be busy now."""
-    for cpu in os.sched_getaffinity(0):
+def _cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Locks that nobody else takes, for the workers of other tests may be busy now; at the end all CPUs are allowed."""
+    before = os.sched_getaffinity(0)
+    for cpu in before:
         (tmp_path / f"cpu{cpu}").mkdir()
     monkeypatch.setattr(affinity, "_CPU", str(tmp_path / "cpu{}"))
+    yield
+    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture
@@ -102,9 +105,6 @@ def test_a_thread_that_has_ended_is_no_trouble(other):
 def test_a_process_that_was_given_one_cpu_keeps_it(other):
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
-    try:
-        one = OneCpu()
-        one.hold([other])
-        assert os.sched_getaffinity(other) == before
-    finally:
-        os.sched_setaffinity(0, before)
+
+    OneCpu().hold([other])
+    assert os.sched_getaffinity(other) == before
