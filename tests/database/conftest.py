@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.dispatch import Signal
 
-from outbox import conf, events, transport
+from outbox import conf, doctor, events, transport
 from outbox.lanes import Lanes
 from outbox.sender import Sender
 from tests.database.outbox_steps import join_lanes
@@ -40,6 +40,13 @@ def heard() -> Iterator[Heard]:
     yield found
     for signal in signals.values():
         signal.disconnect(hear)
+
+
+@pytest.fixture
+def sound() -> Iterator[None]:
+    """Whatever the test does, the tables must be sound after it."""
+    yield
+    assert doctor.examine() == []
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ from outbox.policy import Bury, Decision, Finish, RetryAfter
 from outbox.sender import Sender
 from outbox.states import State
 from outbox.transitions import Begun, Claim, Closing
+from tests.factories import claim_of, make_intent
+from tests.smtp import SmtpServer
 
 NOTHING = timedelta()
 SECOND = timedelta(seconds=1)
@@ -221,3 +223,14 @@ class Working:
             self._failure = failure
         finally:
             connection.close()
+
+
+def handed_over(count: int = 1, **columns: Any) -> tuple[list[Intent], list[Claim]]:
+    """Mails that a dispatcher claimed, and the claims as a task gets them."""
+    made = [make_intent(State.CLAIMED, **columns) for _ in range(count)]
+    return made, [claim_of(intent) for intent in made]
+
+
+def recipients(smtp: SmtpServer) -> list[str]:
+    """Who got a mail, in order."""
+    return [message.recipients[0] for message in smtp.record.messages]
