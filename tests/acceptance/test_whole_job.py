@@ -45,8 +45,8 @@ def test_a_mail_waits_for_no_tick_and_costs_no_connection_to_the_database(system
 
 
 def connected_senders(system: Rig) -> set[int]:
-    """The database's processes that serve a sender: what they did last is a statement by its name."""
-    asked = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%EXECUTE outbox\\_%' AND state = 'idle'"
+    """The database's processes that serve a sender: what they did last runs by its name, or taught them the name."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE query ~ '(PREPARE|EXECUTE) outbox_' AND state = 'idle'"
     return {pid for (pid,) in system.rows(asked)}
 
 
