@@ -15,6 +15,7 @@ class OutboxConfig(AppConfig):
         """Check the settings, and connect receivers and checks, which register themselves on import."""
         import_module("outbox.conf").outbox()
         import_module("outbox.brand").verify()
+        import_module("outbox.transport").verify()
         import_module("outbox.sandbox").current()
         for module in ("checks", "receivers"):
             import_module(f"outbox.{module}")

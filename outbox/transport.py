@@ -11,7 +11,9 @@ from email.utils import parseaddr
 from typing import Protocol
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.utils.module_loading import import_string
 
 from outbox import conf
 from outbox.classify import classify, clean, reply
@@ -20,7 +22,7 @@ from outbox.outcomes import Deferred, Delivered, GivenBack, Outcome, Phase, Refu
 from outbox.smtp import Client, accepts, connect
 
 # Ours records intents; what carries them out then is SMTP.
-_SPOKEN_HERE = {"django.core.mail.backends.smtp.EmailBackend", "outbox.backends.EmailBackend"}
+_SPOKEN_HERE = ("django.core.mail.backends.smtp.EmailBackend", "outbox.backends.EmailBackend")
 _OK = 250
 _START_MAIL = 354
 _CLOSING = 421
@@ -51,6 +53,20 @@ class Transport(Protocol):
 def build() -> Transport:
     """The transport that the settings name."""
     return SmtpTransport() if settings.EMAIL_BACKEND in _SPOKEN_HERE else BackendTransport()
+
+
+def verify() -> None:
+    """Refuse settings with which no mail could leave; called at the start.
+
+    Raises:
+        ImproperlyConfigured: naming the setting and what is accepted.
+    """
+    try:
+        import_string(settings.EMAIL_BACKEND)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"EMAIL_BACKEND: {error}; use a class such as {_SPOKEN_HERE[0]}.") from error
+    if settings.EMAIL_BACKEND in _SPOKEN_HERE and not settings.EMAIL_HOST:
+        raise ImproperlyConfigured("EMAIL_HOST is empty; name the provider's host, such as smtp.example.com.")
 
 
 @dataclass(slots=True)

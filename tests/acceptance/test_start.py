@@ -23,6 +23,7 @@ _BAD = {
     "DATABASE_URL": "postgresql:/outbox:secret-word@127.0.0.1:port/outbox",
     "REDIS_URL": "127.0.0.1:6379",
     "EMAIL_PORT": "smtp",
+    "EMAIL_BACKEND": "core.no_such.EmailBackend",
     "TIME_ZONE": "Asia/Atlantis",
 }
 _PROCESSES = {

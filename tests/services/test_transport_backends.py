@@ -4,6 +4,7 @@ import smtplib
 import socket
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
@@ -50,6 +51,23 @@ def test_the_backend_that_the_settings_name_decides_the_transport(settings, back
     settings.EMAIL_BACKEND = backend
 
     assert type(transport.build()) is kind
+
+
+@pytest.mark.parametrize("backend", ["", "smtp", "core.no_such.EmailBackend", "django.core.mail.NoSuchBackend"])
+def test_a_backend_that_cannot_be_imported_stops_the_start(settings, backend):
+    settings.EMAIL_BACKEND = backend
+
+    with pytest.raises(ImproperlyConfigured, match=r"^EMAIL_BACKEND: .*use a class such as"):
+        transport.verify()
+
+
+def test_smtp_needs_a_host(settings):
+    settings.EMAIL_HOST = ""
+
+    transport.verify()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    with pytest.raises(ImproperlyConfigured, match=r"^EMAIL_HOST is empty"):
+        transport.verify()
 
 
 def test_a_backend_gets_the_parts_of_the_message(mailoutbox):
