@@ -165,9 +165,9 @@ class Rig:
             self.supervisor.programs.remove(program)
             program.stop()
 
-    def extra_worker(self, name: str, queues: str = "outbox,email") -> Worker:
+    def extra_worker(self, name: str, queues: str = "outbox,email", **env: str) -> Worker:
         """One more worker, not started."""
-        return Worker(self.env, self.logs, self.stack.redis, name=name, queues=queues)
+        return Worker({**self.env, **env}, self.logs, self.stack.redis, name=name, queues=queues)
 
     def standby(self) -> Standby:
         """The standby, not started."""

@@ -2,11 +2,13 @@
 
 import json
 import socket
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 from ops.dev.programs import Flower
-from tests.acceptance.broker import send_tasks
+from outbox.tasks import TICK_EXPIRES_S
+from tests.acceptance.broker import expires_at, send_tasks
 from tests.acceptance.client import Client
 from tests.acceptance.rig import Rig
 from tests.smtp import Gate
@@ -76,6 +78,7 @@ def test_a_task_with_an_old_token_sends_nothing(system: Rig):
     broker = system.redis()
     system.wait(lambda: send_tasks(broker), "the claim is handed over")
     [late] = send_tasks(broker)
+    assert timedelta() < expires_at(late) - datetime.now(UTC) <= timedelta(seconds=TICK_EXPIRES_S)
     old = system.one("SELECT lease_token FROM outbox_intent WHERE task_id = %s", task)
     system.wait(
         lambda: system.one("SELECT lease_token FROM outbox_intent WHERE task_id = %s", task) not in {old, None},

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance import hanging
 from tests.acceptance.broker import send_tasks
+from tests.acceptance.crew import Worker
 from tests.acceptance.rig import LEASE_S, Rig
 
 _NUMBERS = count(1)
+_LOST = """
+SELECT outcome, attempt.worker FROM outbox_attempt AS attempt JOIN outbox_intent AS intent ON intent.id = intent_id
+WHERE task_id = %s ORDER BY number
+"""
 
 
 def whole_worker(system: Rig) -> None:
@@ -22,10 +28,14 @@ def whole_worker(system: Rig) -> None:
 
 def pool_only(system: Rig) -> None:
     """The processes of the pool; Celery itself notices and forks others."""
-    assert system.worker.child
-    main = system.worker.child.pid
-    for pid in Path(f"/proc/{main}/task/{main}/children").read_text(encoding="ascii").split():
-        os.kill(int(pid), signal.SIGKILL)
+    for pid in pool_of(system.worker):
+        os.kill(pid, signal.SIGKILL)
+
+
+def pool_of(worker: Worker) -> set[int]:
+    assert worker.child
+    main = worker.child.pid
+    return {int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text(encoding="ascii").split()}
 
 
 @pytest.mark.parametrize("kill", [whole_worker, pool_only])
@@ -119,6 +129,26 @@ def test_sigterm_leaves_nothing_half_done(system: Rig):
     for task in tasks:
         system.wait_sent(task)
     assert set(system.smtp.record.copies().values()) == {1}
+
+
+def test_a_mail_that_hangs_past_every_deadline_ends_its_process_and_keeps_no_other_mail(system: Rig):
+    """Nothing can end a thread: what else the process has lands first, then the pool starts another one."""
+    system.retire(system.worker)
+    backend, times = f"{hanging.__name__}.EmailBackend", {"OUTBOX_ANSWER_TIMEOUT": "1s", "OUTBOX_DEADLINE": "2s"}
+    worker = system.extra_worker("hanging", EMAIL_BACKEND=backend, **times)
+    system.add(worker)
+    at_first = pool_of(worker)
+
+    hung = system.client.register(f"{hanging.PREFIX}{next(_NUMBERS)}@example.com").body["task_id"]
+    system.wait(lambda: system.state(hung) == "sending", "it hangs")
+    system.wait_sent(system.client.register(f"beside-{next(_NUMBERS)}@example.com").body["task_id"])
+
+    system.wait(lambda: at_first - pool_of(worker), "its process ends")
+    assert worker.child
+    assert "a mail hangs; this process ends" in worker.child.output()
+    system.wait_sent(system.client.register(f"after-{next(_NUMBERS)}@example.com").body["task_id"])
+    system.wait(lambda: system.rows(_LOST, hung), "the rescuer takes it back")
+    assert system.rows(_LOST, hung)[0] == ("unknown", "rescuer")
 
 
 def handed_over(system: Rig) -> set[int]:

@@ -105,6 +105,17 @@ def test_what_could_not_be_handed_over_is_given_back_at_once(outbox_settings, he
     assert heard.of("handed_over") == [{"claims": 4}]
 
 
+def test_what_goes_alone_is_handed_over_first_and_so_is_not_among_what_is_given_back():
+    for _ in range(3):
+        make_intent(due_in=-MINUTE)
+    alone = make_intent(alone=True)
+    broker = Broker(away_from=1)
+
+    assert broker.tick() == 1
+    assert broker.ids == [alone.pk]
+    assert states() == [*["pending"] * 3, "claimed"]
+
+
 @own_transactions
 @pytest.mark.parametrize("error", [BrokerError("refused"), RedisAway("refused"), OutOfMemoryError("full")], ids=str)
 def test_a_broker_that_refuses_leaves_every_mail_pending(error, monkeypatch):

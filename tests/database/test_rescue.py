@@ -1,9 +1,11 @@
 """Rescue and expiry: what a lost holder leaves, and what is past its lifetime."""
 
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from django.contrib.postgres.functions import TransactionNow as Now
+from django.db import connection
 
 from outbox import rescuer, transitions
 from outbox.models import Attempt, Intent, Provider
@@ -159,6 +161,32 @@ def test_of_rescuers_at_once_each_row_has_one(heard):
     assert states() == ["pending"] * 10
     assert Attempt.objects.count() == 5
     assert sorted(facts["state"] for facts in heard.of("rescued")) == ["claimed"] * 5 + ["sending"] * 5
+
+
+@own_transactions
+def test_a_row_that_the_database_refuses_keeps_no_other_from_being_rescued(heard):
+    rows = [make_intent(State.SENDING, lease_for=-SECOND * (10 - number)) for number in range(5)]
+
+    with refused_by_the_database(rows[0], rows[3]):
+        assert rescuer.rescue() == 3
+        assert states() == ["sending", "pending", "pending", "sending", "pending"]
+        assert heard.of("broke") == [{"where": "rescue", "error": "IntegrityError"}]
+    assert rescuer.rescue() == 2
+    assert states() == ["pending"] * 5
+
+
+@contextmanager
+def refused_by_the_database(*rows):
+    """No other state can be written to these."""
+    ids = ", ".join(str(row.pk) for row in rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"ALTER TABLE outbox_intent ADD CONSTRAINT refused CHECK (state = 'sending' OR id NOT IN ({ids}))"
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE outbox_intent DROP CONSTRAINT refused")
 
 
 # Expiry
