@@ -150,6 +150,10 @@ class SmtpServer:
         server = await self._listen()
         listening.set_result(None)
         await self._stopping.wait()
+        for listener in server.sockets:
+            self._loop.remove_reader(listener)
+        await asyncio.sleep(0)  # asyncio forgets, unclosed, what it has just accepted when the server closes meanwhile
+        await asyncio.gather(*asyncio.all_tasks() - self._tasks - {asyncio.current_task()})
         server.close()
         for task in self._tasks:
             task.cancel()
@@ -170,19 +174,20 @@ class SmtpServer:
 
     async def _bind(self, port: int) -> asyncio.Server:
         return await self._loop.create_server(
-            lambda: Wire(self._talk), self.host, port, backlog=512, reuse_address=True
+            lambda: Wire(self._begin), self.host, port, backlog=512, reuse_address=True
         )
 
-    async def _talk(self, wire: Wire) -> None:
-        task = asyncio.current_task()
-        assert task
+    def _begin(self, wire: Wire) -> None:
+        task = self._loop.create_task(self._talk(wire))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: wire.close())  # also when it was cancelled before its first step
+
+    async def _talk(self, wire: Wire) -> None:
         try:
             await Session(self._provider, wire).run()
         except Exception as failure:  # noqa: BLE001 — raised again by `stop`, in the test's own thread
             self._failures.append(failure)
-        finally:
-            self._tasks.discard(task)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 from tests.smtp_events import Ended
 from tests.smtp_script import Gate
@@ -22,7 +22,7 @@ class Over(Exception):
 class Wire(asyncio.Protocol):
     """The bytes of one connection; `gone` is done as soon as the client has left."""
 
-    def __init__(self, talk: Callable[["Wire"], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, talk: Callable[["Wire"], None]) -> None:
         self._talk = talk
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
@@ -31,7 +31,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self.task = self._loop.create_task(self._talk(self))
+        self._talk(self)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

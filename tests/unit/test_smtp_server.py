@@ -1,7 +1,11 @@
 """The test SMTP server speaks SMTP and records what happened."""
 
+import gc
 import smtplib
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -143,6 +147,25 @@ def test_stopping_cuts_open_connections(smtp: SmtpServer) -> None:
         assert client.reply() == b""
 
     assert smtp.record.connections[0].ended is Ended.STOPPED
+
+
+def test_stopping_while_clients_connect_leaves_no_socket_open(smtp: SmtpServer) -> None:
+    """Pytest fails the test that leaves one."""
+    ends = time.monotonic() + 0.5
+
+    def come_and_go(_: int) -> None:
+        while time.monotonic() < ends:
+            with suppress(OSError), socket.create_connection((smtp.host, smtp.port), timeout=1):
+                pass
+
+    with ThreadPoolExecutor() as pool:
+        clients = pool.map(come_and_go, range(4))
+        while time.monotonic() < ends:
+            time.sleep(0.003)  # so that they queue
+            smtp.stop()
+            smtp.start()
+        assert list(clients)
+    gc.collect()
 
 
 def test_starting_and_stopping_twice_is_harmless(smtp: SmtpServer) -> None:
