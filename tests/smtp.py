@@ -14,6 +14,7 @@ of its own, `python -m tests.smtp --port 2525 --record FILE`; from Python by `te
 """
 
 import asyncio
+import os
 import random
 import threading
 from collections.abc import Sequence
@@ -53,7 +54,9 @@ PIPELINING = "PIPELINING"
 SMTPUTF8 = "SMTPUTF8"
 EXTENSIONS = ("8BITMIME", "SIZE 10485760", "ENHANCEDSTATUSCODES")
 
-_PORTS = range(20_000, 32_000)  # below those the kernel lends to clients: it stays ours while we are stopped
+# Below those the kernel lends to clients, and every other one for each of pytest's two processes: a port stays ours
+# while we are stopped.
+_PORTS = range(20_000 + (os.environ.get("PYTEST_XDIST_WORKER") == "gw1"), 32_000, 2)
 
 
 class SmtpServer:

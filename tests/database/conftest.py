@@ -1,6 +1,7 @@
 """Fixtures of the tests on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -47,6 +48,12 @@ def sound() -> Iterator[None]:
     """Whatever the test does, the tables must be sound after it."""
     yield
     assert doctor.examine() == []
+
+
+@pytest.fixture
+def long_slice(outbox_settings: Callable[..., None]) -> None:
+    """A slice that a busy machine does not end before what is due is sent, where the test sets no other."""
+    outbox_settings(SLICE=timedelta(seconds=20))
 
 
 @pytest.fixture

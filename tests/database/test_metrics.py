@@ -4,8 +4,8 @@ from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
+from django.contrib.postgres.functions import TransactionNow as Now
 from django.core.checks import run_checks
-from django.db.models.functions import Now
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 import core.celery  # noqa: F401  (tasks belong to the app that it makes)

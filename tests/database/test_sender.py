@@ -28,7 +28,7 @@ from tests.database.outbox_steps import (
 from tests.factories import make_intent
 from tests.smtp import Reply, Rule, Stage
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sound")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sound", "long_slice")]
 HOUR = timedelta(hours=1)
 
 

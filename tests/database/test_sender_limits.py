@@ -21,7 +21,7 @@ from tests.database.outbox_steps import (
 from tests.factories import make_intent
 from tests.smtp import Gate, Reply, Rule, Stage
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sound")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sound", "long_slice")]
 
 
 @pytest.mark.parametrize("columns_", [{"opened_at": -SECOND, "probe_at": MINUTE}, {"paused_at": -SECOND}])

@@ -21,7 +21,7 @@ from tests.database.outbox_steps import (
 from tests.factories import make_intent
 from tests.smtp import Gate, Rule, Stage
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sound")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sound", "long_slice")]
 
 
 # Alone
@@ -173,7 +173,7 @@ def test_a_sender_that_is_told_to_stop_finishes_what_is_in_flight_and_gives_back
 
 
 def test_one_slow_mail_idles_nobody_after_the_slice(smtp, make_sender, outbox_settings):
-    outbox_settings(LANES=2, SLICE=SECOND / 5, TICK=SECOND / 5)
+    outbox_settings(LANES=2, SLICE=SECOND, TICK=SECOND / 5)
     smtp.script.add(Rule(Stage.ANSWER, recipient="^slow@", gate=(gate := Gate())))
     make_intent(recipient="slow@example.com", due_in=-MINUTE)
 

@@ -42,7 +42,7 @@ def smtp_transport(settings: Settings) -> Iterator[SmtpTransport]:
 def short_patience(smtp_transport: SmtpTransport, settings: Settings, outbox_settings: Callable[..., None]) -> None:
     """Commands and the answer to the final dot may take SHORT seconds each."""
     settings.EMAIL_TIMEOUT = SHORT
-    outbox_settings(ANSWER_TIMEOUT=timedelta(seconds=SHORT), DEADLINE=timedelta(seconds=5))
+    outbox_settings(ANSWER_TIMEOUT=timedelta(seconds=SHORT), DEADLINE=timedelta(seconds=20))
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def test_who_logs_in_sees_on_a_page_that_renews_itself_whether_mail_flows(contex
     page.click("button[type=submit]")
 
     expect(page.get_by_text("No tick of the dispatcher for a minute")).to_be_visible()
+    page.wait_for_load_state()  # only then does the page's own clock run
     expect(page.get_by_role("img", name="Sent per minute")).to_be_visible()
     dead = page.locator(".ob-tile", has_text="dead letters")
     expect(dead).to_contain_text("0")

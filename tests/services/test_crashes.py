@@ -28,7 +28,7 @@ def crash(smtp: SmtpServer) -> Callable[[str], int]:
 
     def run(step: str) -> int:
         env = {**os.environ, "DATABASE_URL": _url(), "EMAIL_HOST": smtp.host, "EMAIL_PORT": str(smtp.port)}
-        env |= {"DJANGO_SETTINGS_MODULE": "core.settings", "OUTBOX_LANES": "1", "OUTBOX_SLICE": "1s"}
+        env |= {"DJANGO_SETTINGS_MODULE": "core.settings", "OUTBOX_LANES": "1", "OUTBOX_SLICE": "20s"}
         done = subprocess.run([sys.executable, "-m", "tests.crashing", step], env=env, timeout=60, check=False)
         return done.returncode
 

@@ -112,12 +112,12 @@ def test_a_suspended_account_kills_at_most_twenty_of_five_hundred(smtp: SmtpServ
 
 
 def test_thirty_bad_addresses_and_nothing_else_are_dead_within_a_few_minutes(smtp: SmtpServer, pump, hurry, enqueue):
-    hurry(100)
+    hurry(50)
     smtp.script.add(Rule(Stage.RCPT, Reply(550, "5.1.1 no such user")))
     enqueue(30)
     worker = pump()
 
-    assert worker.until(lambda: count(State.DEAD) == 30, 3)  # five minutes
+    assert worker.until(lambda: count(State.DEAD) == 30, 6)  # five minutes
     assert doctor.examine() == []
 
 

@@ -6,7 +6,7 @@ from tests.contracts import a_mail
 
 CONNECT, AUTHENTICATE, ENVELOPE, DATA, ANSWERED = Phase
 TO = "to@example.org"
-SHORT = 0.3  # seconds; the patience of the tests in which the server hangs
+SHORT = 0.6  # seconds; the patience of the tests in which the server hangs
 
 
 def yes() -> bool:
