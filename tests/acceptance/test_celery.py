@@ -10,7 +10,7 @@ from ops.dev.programs import Flower
 from outbox.tasks import TICK_EXPIRES_S
 from tests.acceptance.broker import expires_at, send_tasks
 from tests.acceptance.client import Client
-from tests.acceptance.rig import Rig
+from tests.acceptance.rig import PATIENT, Rig
 from tests.smtp import Gate
 
 _NUMBERS = count(1)
@@ -31,8 +31,8 @@ def inspected(system: Rig, what: str, *words: str) -> Any:
 def test_celery_inspect_answers(system: Rig):
     name = f"{system.worker.name}@{socket.gethostname()}"  # named, it need not be waited for longer than it takes
 
-    registered = inspected(system, "registered", "-d", name)
-    active = inspected(system, "active", "-d", name)
+    registered = inspected(system, "registered", "-d", name, "--timeout", "10")
+    active = inspected(system, "active", "-d", name, "--timeout", "10")
     stats = inspected(system, "stats", "--timeout", "2")
 
     assert {"outbox.dispatch", "outbox.send", "outbox.probe"} <= set(registered)
@@ -41,6 +41,8 @@ def test_celery_inspect_answers(system: Rig):
 
 
 def test_inspect_shows_the_mail_in_flight(system: Rig):
+    system.retire(system.worker)
+    system.add(system.extra_worker("patient", **PATIENT))
     gate = system.gate()
     system.client.register(fresh_address())
     system.wait(gate.arrived.is_set, "the mail is in flight")

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance import hanging
 from tests.acceptance.broker import send_tasks
 from tests.acceptance.crew import Worker
-from tests.acceptance.rig import LEASE_S, Rig
+from tests.acceptance.rig import LEASE_S, PATIENT, Rig
 
 _NUMBERS = count(1)
 _LOST = """
@@ -107,12 +107,15 @@ def test_sigterm_lets_the_mail_in_flight_finish(system: Rig):
 
 def test_sigterm_leaves_nothing_half_done(system: Rig):
     """The first mails hold all lanes. What is still claimed when the worker has ended lies in the broker."""
+    worker = system.extra_worker("patient", **PATIENT)
+    system.retire(system.worker)
+    system.add(worker)
     gate = system.gate()
     tasks = [system.client.register(f"held-{number}@example.com").body["task_id"] for number in range(24)]
     system.wait(gate.arrived.is_set, "mails are in flight")
-    child = system.worker.child
+    child = worker.child
     assert child
-    system.supervisor.programs.remove(system.worker)
+    system.supervisor.programs.remove(worker)
 
     child.ask_to_stop()
     time.sleep(0.5)  # nothing is to happen that could be waited for
@@ -124,8 +127,7 @@ def test_sigterm_leaves_nothing_half_done(system: Rig):
     assert states.keys() <= {"pending", "claimed"}
     claimed = {row[0] for row in system.rows("SELECT id FROM outbox_intent WHERE state = 'claimed'")}
     assert claimed <= handed_over(system)
-    system.supervisor.programs.append(system.worker)
-    system.worker.begin()
+    system.add(system.worker)
     for task in tasks:
         system.wait_sent(task)
     assert set(system.smtp.record.copies().values()) == {1}

@@ -21,7 +21,7 @@ from ops.dev.place import HOST, free_port
 from ops.dev.services import wait_until
 from ops.dev.stack import Stack, running_stack
 from tests.acceptance.client import Client
-from tests.acceptance.rig import environment
+from tests.acceptance.rig import PATIENT, environment
 from tests.smtp import AUTH, EXTENSIONS, Gate, Rule, SmtpServer, Stage
 
 _SHIPPED = ROOT / "ops" / "supervisor" / "outbox.conf"
@@ -100,7 +100,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """All processes of the shipped configuration, started by supervisord on servers of their own."""
     folder = tmp_path_factory.mktemp("s")
     with running_stack() as stack, SmtpServer(extensions=(*EXTENSIONS, AUTH)) as smtp:
-        env = {**environment(stack, smtp), "FLOWER_BASIC_AUTH": "olga:a-word"}
+        env = {**environment(stack, smtp), **PATIENT, "FLOWER_BASIC_AUTH": "olga:a-word"}
         subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=env, check=True)
         (folder / "env").write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in env.items()))
         web, flower = free_port(), free_port()
