@@ -5,7 +5,7 @@ import pytest
 from ops.dev.stack import Postgres
 from tests.acceptance.accounts import audit, copies, settle
 from tests.acceptance.faults import Scale, under_load
-from tests.acceptance.rig import Rig
+from tests.acceptance.rig import PATIENT, Rig
 from tests.smtp import Rule, Stage
 
 _ENDS = [Postgres.stop, Postgres.kill]  # a fast stop, and SIGKILL
@@ -33,6 +33,9 @@ def test_postgres_goes_away(system: Rig, scale: Scale, end):
 
 @pytest.mark.parametrize("end", _ENDS)
 def test_an_answer_that_could_not_be_recorded_is_recorded_later(system: Rig, end):
+    """With the lease of production: for so long after its start PostgreSQL may need to let the worker in again."""
+    system.retire(system.worker)
+    system.add(system.extra_worker("leased", OUTBOX_LEASE="10s", **PATIENT))
     gate = system.gate()
     task = system.client.register("recorded-later@example.com").body["task_id"]
     system.wait(gate.arrived.is_set, "DATA is with the provider")
