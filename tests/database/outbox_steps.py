@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.contrib.postgres.functions import TransactionNow as Now
 from django.db import connection
@@ -99,6 +99,11 @@ def states() -> list[str]:
 def attempts_of(row: Intent | Begun) -> list[tuple[int, str, str]]:
     """Number, outcome and phase of each attempt that has ended."""
     return list(reread(row).history.values_list("number", "outcome", "phase"))
+
+
+def with_a_stale_token(intent: Intent) -> Claim:
+    """A hold on this row that another has taken over."""
+    return Claim(intent.pk, uuid4())
 
 
 def let_lease_run_out(row: Intent | Begun) -> None:
